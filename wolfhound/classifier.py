@@ -1,0 +1,116 @@
+"""A classifier as the audit sees it: pixels in [0, 1] go in, logits come out.
+
+Normalisation and resizing live inside, so epsilon means pixels for every network, whatever its preprocessing.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wolfhound.checks import check_pixel_layout
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network expects: channel means and deviations on the [0, 1] scale, and its input size (height, width)."""
+
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    input_size: tuple[int, int] = (224, 224)
+
+    def apply(self, pixels: Tensor) -> Tensor:
+        """Return `pixels` `[B,3,H,W]` in [0, 1] resampled (bilinear, antialiased) to the input size and normalised."""
+        if tuple(pixels.shape[-2:]) != self.input_size:
+            pixels = functional.interpolate(
+                pixels, size=self.input_size, mode="bilinear", align_corners=False, antialias=True
+            )
+        mean = pixels.new_tensor(self.mean).view(1, 3, 1, 1)
+        std = pixels.new_tensor(self.std).view(1, 3, 1, 1)
+        return (pixels - mean) / std
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A named network with its preprocessing, class names and the digest of its weights.
+
+    `architecture` says what was built ("torchvision vgg16"), `provenance` where the weights come from; both are
+    printed in reports and therefore never claim more than is known.
+    """
+
+    name: str
+    module: nn.Module = field(repr=False)
+    class_names: tuple[str, ...] = field(repr=False)
+    preprocessing: Preprocessing
+    weights_digest: str
+    architecture: str = ""
+    provenance: str = ""
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Return logits `[B,classes]` for `pixels` `[B,3,H,W]`, floating, in [0, 1]. Differentiable in the pixels.
+
+        Raises:
+            TypeError: pixels of an integer dtype.
+            ValueError: another shape.
+        """
+        check_pixel_layout(pixels)
+        logits: Tensor = self.module(self.preprocessing.apply(pixels))
+        return logits
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the first parameter or buffer; the CPU for a network that has neither."""
+        tensors = chain(self.module.parameters(), self.module.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the first floating parameter; float32 for a network without one."""
+        return next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers the network learned."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    def to(self, device: torch.device | str) -> "Classifier":
+        """Return the same classifier with its module moved (in place, as `nn.Module.to` does) to `device`."""
+        return replace(self, module=self.module.to(device))
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 (hex) of a state dict: names, dtypes, shapes and bytes, in the order of the names.
+
+    It does not depend on storage layout, device or file format, so a .pth and a .safetensors of the same weights agree.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[nn.Module]:
+    """Hold `module` in evaluation mode with no parameter gradients; restore both, exactly, also after an exception.
+
+    Every attack and explainer works inside it: no dropout, no batch statistics, no needless weight gradients.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    try:
+        module.eval()
+        for parameter, _ in flags:
+            parameter.requires_grad_(False)
+        yield module
+    finally:
+        for part, training in modes:
+            part.training = training
+        for parameter, required in flags:
+            parameter.requires_grad_(required)
