@@ -1,5 +1,6 @@
 """Rates with their denominators, intervals and paired tests. Knows no torch, so a report can recompute every number."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,10 @@ class Interval:
     high: float
     confidence: float = 0.95
     method: IntervalMethod = "wilson"
+
+    def __post_init__(self) -> None:
+        if not -math.inf < self.low <= self.high < math.inf:
+            raise ValueError(f"expected a finite interval with low <= high, got [{self.low}, {self.high}]")
 
 
 @dataclass(frozen=True)
