@@ -1,4 +1,4 @@
-"""What an audit found, as plain frozen values that survive as JSON. Knows no torch: reports are rendered from this alone.
+"""What an audit found, as plain frozen values that survive as JSON. Knows no torch: a report is rendered from it alone.
 
 `Evidence` is the whole document. It holds no clock and no machine, so the same plan on the same inputs gives the same
 bytes; times, versions and the machine are in a `RunRecord` of its own.

@@ -143,15 +143,16 @@ class EvidenceStore:
             ) from error
 
     def files(self) -> Iterator[str]:
-        """Yield the relative name of every file but the sums and the lock, sorted. Links count as files."""
+        """Yield the relative name of every file but the sums, sorted. Links count as files."""
         names = []
         for folder, _, files in os.walk(self.root):
             names += [(Path(folder) / name).relative_to(self.root).as_posix() for name in files]
-        yield from sorted(name for name in names if name not in (SUMS, LOCK))
+        yield from sorted(name for name in names if name != SUMS)
 
     def seal(self) -> str:
         """Write the digest of every file and return the digest of that list, which stands for the whole folder."""
-        lines = "".join(f"{file_sha256(self.root / name)}  {name}\n" for name in self.files())
+        names = [name for name in self.files() if name != LOCK]
+        lines = "".join(f"{file_sha256(self.root / name)}  {name}\n" for name in names)
         write_atomically(self.root / SUMS, lines.encode())
         return sha256(lines.encode())
 

@@ -67,10 +67,9 @@ def severity_of(finding: Finding, verdict: Verdict, observed: Rate, criterion: C
     if verdict == "inconclusive":
         return "medium"
     controls = [finding.rates[name] for name in finding.controls if finding.rates[name].measured]
-    if verdict == "met" and criterion.comparator == "at most" and controls:
-        if observed.interval().low > max(control.interval().high for control in controls):
-            return "low"
-    return "info"
+    if verdict == "not tested" or criterion.comparator == "at least" or not controls:
+        return "info"
+    return "low" if observed.interval().low > max(control.interval().high for control in controls) else "info"
 
 
 def overall(judgements: Sequence[Judgement]) -> Verdict:
