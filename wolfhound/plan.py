@@ -1,0 +1,286 @@
+"""The audit plan: what to audit, with what, and which thresholds were fixed beforehand. Knows no torch.
+
+Numbers that people write as fractions may be written so: `epsilon: 10/255`, `at_most: 30 %`.
+"""
+
+import datetime
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+
+PLAN_FORMAT = 1
+
+
+def parse_fraction(value: Any) -> Any:
+    """Return a number written as "10/255" or "30 %" as a float; anything else unchanged.
+
+    >>> parse_fraction("8/255") == 8 / 255, parse_fraction("30 %"), parse_fraction(0.5)
+    (True, 0.3, 0.5)
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    number = r"[0-9]+(?:\.[0-9]+)?"
+    if match := re.fullmatch(rf"({number})\s*/\s*({number})", text):
+        return float(match[1]) / float(match[2]) if float(match[2]) else value
+    if match := re.fullmatch(rf"({number})\s*%", text):
+        return float(match[1]) / 100
+    return value
+
+
+Fraction = Annotated[float, BeforeValidator(parse_fraction, json_schema_input_type=float | str)]
+Share = Annotated[Fraction, Field(ge=0, le=1)]
+Size = PositiveInt | tuple[PositiveInt, PositiveInt]
+Channel = tuple[float, float, float]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
+
+
+class Section(BaseModel):
+    """One part of the plan: unknown keys are faults, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FitSection(Section):
+    """How a photograph becomes an image of the set's size."""
+
+    method: Literal["crop", "squash"] = Field(
+        "crop", description="crop: resize the shorter side, then cut the centre; squash: resize the whole image"
+    )
+    shorter_side: int | None = Field(None, gt=0, description="for crop; by default size * 256 / 224")
+
+
+class DemonstrationImages(Section):
+    """The generated image set of ten classes with a planted confounder."""
+
+    source: Literal["demonstration"]
+    count: int = Field(5000, ge=100)
+    confounding: Annotated[float, Field(ge=0.5, le=1)] = 0.5
+    seed: int = Field(1, ge=0)
+
+
+class FolderImages(Section):
+    """A folder with one folder of images per class."""
+
+    source: Literal["folder"]
+    path: Path
+    size: Size = 224
+    fit: FitSection = FitSection()
+    labels: Literal["folder_order", "leading_index"] = Field(
+        "folder_order",
+        description="folder_order: the sorted folder names are the classes; leading_index: a folder's name begins with "
+        "the classifier's class index, as in 0207_golden_retriever",
+    )
+    class_names: Literal["folders", "imagenet"] | Path = Field(
+        "folders", description="folders, imagenet, or a text file with one class name a line"
+    )
+    limit_per_class: int | None = Field(None, gt=0)
+
+
+class CsvImages(Section):
+    """A CSV file with the columns path and label, and where they exist mask and group."""
+
+    source: Literal["csv"]
+    path: Path
+    root: Path | None = Field(None, description="folder that the paths are relative to; by default the CSV's own")
+    size: Size = 224
+    fit: FitSection = FitSection()
+    class_names: Literal["labels", "imagenet"] | Path = "labels"
+
+
+class TorchvisionImages(Section):
+    """A data set in torchvision's layout on disk."""
+
+    source: Literal["torchvision"]
+    dataset: Literal["cifar10", "cifar100", "imagenet"]
+    root: Path
+    split: Literal["train", "val", "test"] = "val"
+    size: Size | None = Field(None, description="by default 32 for CIFAR, 224 for ImageNet")
+    fit: FitSection = FitSection()
+    download: bool = False
+
+
+Images = Annotated[DemonstrationImages | FolderImages | CsvImages | TorchvisionImages, Field(discriminator="source")]
+
+
+class SplitSection(Section):
+    """How many images craft the perturbations, choose the checkpoint, and report the numbers. Disjoint by content."""
+
+    craft: int = Field(gt=0)
+    select: int = Field(gt=0)
+    report: int = Field(gt=0)
+
+
+class PreprocessingSection(Section):
+    """Overrides of what the weights carry: channel means and deviations on the [0, 1] scale, and the input size."""
+
+    mean: Channel | None = None
+    std: Channel | None = None
+    input_size: Size | None = None
+
+
+class DemonstrationClassifier(Section):
+    """One of the six architecture families at reduced width, trained on the demonstration images on first use."""
+
+    source: Literal["demonstration"]
+    name: Name
+    architecture: Literal["vgg_f", "caffenet", "googlenet", "vgg16", "vgg19", "resnet152"]
+
+
+class TorchvisionClassifier(Section):
+    """A torchvision classifier, or vgg_f or caffenet, by its name."""
+
+    source: Literal["torchvision"]
+    name: Name
+    architecture: str
+    weights: str = Field(
+        "DEFAULT", description='DEFAULT, a torchvision weights name, a local .pth or .safetensors file, or "random"'
+    )
+    preprocessing: PreprocessingSection = PreprocessingSection()
+
+
+class FactoryClassifier(Section):
+    """A function or class in a Python file of yours that returns the network."""
+
+    source: Literal["factory"]
+    name: Name
+    file: Path
+    callable: str
+    arguments: dict[str, int | float | str | bool | None] = {}
+    weights: Path | None = None
+    preprocessing: PreprocessingSection
+
+
+Subject = Annotated[DemonstrationClassifier | TorchvisionClassifier | FactoryClassifier, Field(discriminator="source")]
+
+
+class ThreatSection(Section):
+    """How far the attacker may change a pixel, on the [0, 1] scale."""
+
+    norm: Literal["linf", "l2"] = "linf"
+    epsilon: Annotated[Fraction, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _scale(self) -> "ThreatSection":
+        if self.norm == "linf" and self.epsilon > 1:
+            raise ValueError(f"expected epsilon in (0, 1], got {self.epsilon:g} (did you mean {self.epsilon:g}/255?)")
+        return self
+
+
+Names = Literal["all"] | tuple[str, ...]
+Options = dict[str, int | float | str | bool]
+
+
+class UniversalSection(Section):
+    """One universal attack: crafted on each source, evaluated on each target."""
+
+    attack: str
+    options: Options = {}
+    threat: ThreatSection
+    sources: Names = "all"
+    targets: Names = "all"
+
+
+class TargetedSection(Section):
+    """Targeted fooling: push images to a class that the network does not see in them."""
+
+    attack: str = "targeted_ascent"
+    options: Options = {}
+    threat: ThreatSection
+    classifiers: Names = "all"
+    images: int = Field(64, gt=0, description="how many held-out images are attacked")
+    target: Literal["random"] | str = Field(
+        "random", description="a class name, or a random other class for each image"
+    )
+    shown: int = Field(4, ge=1, le=12, description="how many are shown in the report")
+
+
+class DemonstrationBias(Section):
+    """The wolf/husky probe: a classifier trained on a confounded set and one on a balanced set, backgrounds swapped."""
+
+    source: Literal["demonstration"]
+    architecture: Literal["vgg_f", "caffenet", "googlenet", "vgg16", "vgg19", "resnet152"] = "vgg_f"
+    training_images: int = Field(1000, ge=50)
+    probe_images: int = Field(300, ge=20)
+    confounding: Annotated[float, Field(ge=0.5, le=1)] = 0.95
+    shown: int = Field(4, ge=1, le=12)
+    seed: int = Field(1, ge=0)
+
+
+class CriterionSection(Section):
+    """A threshold fixed before the run. The gate is closed if one is not met."""
+
+    id: Name
+    text: str = Field(min_length=1)
+    rate: str = Field(pattern=r"^(clean|universal|transfer|targeted|bias)\.[a-z][a-z0-9_]*$")
+    subjects: str = Field("*", description="names of classifiers, as a shell pattern")
+    at_most: Share | None = None
+    at_least: Share | None = None
+    clauses: tuple[str, ...] = Field((), description="clauses of a regulation that the criterion speaks to")
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "CriterionSection":
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError("expected exactly one of at_most and at_least")
+        return self
+
+
+class AuditPlan(Section):
+    """A whole audit."""
+
+    wolfhound: Literal[1] = Field(description="version of the plan format")
+    name: Name
+    purpose: str = Field(min_length=1, description="what the classifiers are for, in the words of who answers for them")
+    organisation: str = ""
+    responsible: str = ""
+    seed: int = Field(0, ge=0, lt=2**63)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    batch_size: int = Field(64, gt=0)
+    output: Path | None = Field(None, description="run folder; by default runs/NAME beside where you call wolfhound")
+    cache: Path | None = Field(None, description="folder for decoded images and trained demonstration classifiers")
+    images: Images
+    splits: SplitSection
+    classifiers: tuple[Subject, ...] = Field(min_length=1)
+    universal: tuple[UniversalSection, ...] = ()
+    targeted: tuple[TargetedSection, ...] = ()
+    bias: tuple[DemonstrationBias, ...] = ()
+    criteria: tuple[CriterionSection, ...] = ()
+    fixed_on: datetime.date | None = Field(None, description="the day on which the criteria were fixed")
+
+    @property
+    def classifier_names(self) -> tuple[str, ...]:
+        """Names of the audited classifiers, in the plan's order."""
+        return tuple(classifier.name for classifier in self.classifiers)
+
+    def chosen(self, names: Names) -> tuple[str, ...]:
+        """Return the classifiers that `names` stands for, in the plan's order."""
+        return self.classifier_names if names == "all" else tuple(n for n in self.classifier_names if n in names)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "AuditPlan":
+        faults = [*_duplicates("classifier", self.classifier_names)]
+        faults += _duplicates("criterion", tuple(criterion.id for criterion in self.criteria))
+        for place, names in _references(self):
+            unknown = [name for name in names if name not in self.classifier_names]
+            faults += [f"{place} names {name!r}, which is none of {list(self.classifier_names)}" for name in unknown]
+        if self.images.source != "demonstration" and any(c.source == "demonstration" for c in self.classifiers):
+            faults.append("demonstration classifiers know only the demonstration images")
+        if self.images.source == "demonstration" and sum(dict(self.splits).values()) >= self.images.count:
+            faults.append(f"the splits leave none of the {self.images.count} demonstration images to train on")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+def _duplicates(what: str, names: tuple[str, ...]) -> list[str]:
+    return [f"{what} {name!r} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
+
+
+def _references(plan: AuditPlan) -> list[tuple[str, tuple[str, ...]]]:
+    places: list[tuple[str, Names]] = []
+    for index, section in enumerate(plan.universal):
+        places += [(f"universal[{index}].sources", section.sources), (f"universal[{index}].targets", section.targets)]
+    places += [(f"targeted[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.targeted)]
+    return [(place, names) for place, names in places if not isinstance(names, str)]
