@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wolfhound.errors import DataError, fault_list
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -149,36 +153,68 @@ def check_disjoint(**sets: ImageSet) -> None:
 def split(images: ImageSet, *, craft: int, select: int, report: int, generator: torch.Generator) -> Splits:
     """Return disjoint craft, select and report sets, drawn class by class so that each is as balanced as can be.
 
-    Images of equal content count once. The draw depends on the generator and the content hashes alone, not on the order
-    in which the images were read.
+    Images of equal content count once. Which images are drawn depends on the generator and on the images alone
+    (content, label, group, origin), not on the order in which they were read; within each set they keep that order.
 
     Raises:
-        DataError: fewer different images than asked for.
+        DataError: a negative number of images asked for, or fewer different images than asked for.
     """
-    first_of = {content: position for position, content in reversed(list(enumerate(images.hashes)))}
+    if min(craft, select, report) < 0:
+        raise DataError(f"{images.name}: expected 0 or more images a set, got {craft}, {select} and {report}")
+    different = _one_position_each(images)
     wanted = craft + select + report
-    if wanted > len(first_of):
+    if wanted > len(different):
         raise DataError(
             f"{images.name}: the plan asks for {wanted} images (craft {craft}, select {select}, report {report}), "
-            f"but there are only {len(first_of)} different ones; ask for fewer or add images"
+            f"but there are only {len(different)} different ones; ask for fewer or add images"
         )
-    order = _interleaved_by_class(images, first_of, generator)
-    # Spread each class evenly over the three sets: walk the interleaved order and fill by largest remaining need.
-    parts: dict[str, list[int]] = {"craft": [], "select": [], "report": []}
-    sizes = {"craft": craft, "select": select, "report": report}
-    for step, position in enumerate(order[:wanted], start=1):
-        name = max(parts, key=lambda part: sizes[part] * step / wanted - len(parts[part]))
-        parts[name].append(position)
-    return Splits(**{name: images.subset(sorted(rows), name=f"{images.name}/{name}") for name, rows in parts.items()})
+    drawn = _spread_evenly(_drawn_by_class(images, different, wanted, generator))
+    parts = {"craft": drawn[:craft], "select": drawn[craft : craft + select], "report": drawn[craft + select :]}
+    return Splits(**{name: images.subset(sorted(part), name=f"{images.name}/{name}") for name, part in parts.items()})
 
 
-def _interleaved_by_class(images: ImageSet, first_of: dict[str, int], generator: torch.Generator) -> list[int]:
+def _one_position_each(images: ImageSet) -> list[int]:
+    """Return one position for each content, ordered by content; of equal contents the one that sorts first."""
+
+    def identity(position: int) -> tuple[str, int, str, str]:
+        group = "" if images.groups is None else images.groups[position]
+        origin = "" if images.origins is None else images.origins[position]
+        return images.hashes[position], int(images.labels[position]), group, origin
+
+    ordered = sorted(range(len(images)), key=identity)
+    return [p for i, p in enumerate(ordered) if i == 0 or images.hashes[p] != images.hashes[ordered[i - 1]]]
+
+
+def _drawn_by_class(images: ImageSet, positions: list[int], wanted: int, generator: torch.Generator) -> list[list[int]]:
+    """Return `wanted` positions grouped by class, as many of each class as of every other while they last."""
     by_class: dict[int, list[int]] = {}
-    for content in sorted(first_of):
-        by_class.setdefault(int(images.labels[first_of[content]]), []).append(first_of[content])
-    shuffled = []
-    for label in sorted(by_class):
-        members = by_class[label]
-        shuffled.append([members[i] for i in torch.randperm(len(members), generator=generator).tolist()])
-    longest = max((len(members) for members in shuffled), default=0)
-    return [members[i] for i in range(longest) for members in shuffled if i < len(members)]
+    for position in positions:
+        by_class.setdefault(int(images.labels[position]), []).append(position)
+    shuffled = [_permuted(by_class[label], generator) for label in sorted(by_class)]
+    # Where not every class can have one image more, chance decides which do, not the alphabet.
+    shuffled = _permuted(shuffled, generator)
+    kept: list[list[int]] = [[] for _ in shuffled]
+    rounds = range(max((len(members) for members in shuffled), default=0))
+    dealt = [(kind, i) for i in rounds for kind, members in enumerate(shuffled) if i < len(members)]
+    for kind, i in dealt[:wanted]:
+        kept[kind].append(shuffled[kind][i])
+    return kept
+
+
+def _spread_evenly(groups: list[list[int]]) -> list[int]:
+    """Return all members in one order in which every group is spread evenly, so that each stretch of it is balanced.
+
+    Cutting an order that merely alternates between the groups by another periodic rule would put whole groups into one
+    set: two classes dealt alternately to two sets share none. Each group starts at a point of its own, or all groups of
+    one member would meet in the middle.
+    """
+    placed = [
+        (Fraction(2 * len(groups) * i + 2 * kind + 1, 2 * len(groups) * len(members)), kind, member)
+        for kind, members in enumerate(groups)
+        for i, member in enumerate(members)
+    ]
+    return [member for _, _, member in sorted(placed)]
+
+
+def _permuted(members: list[T], generator: torch.Generator) -> list[T]:
+    return [members[i] for i in torch.randperm(len(members), generator=generator).tolist()]
