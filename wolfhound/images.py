@@ -204,16 +204,17 @@ def _drawn_by_class(images: ImageSet, positions: list[int], wanted: int, generat
 def _spread_evenly(groups: list[list[int]]) -> list[int]:
     """Return all members in one order in which every group is spread evenly, so that each stretch of it is balanced.
 
-    Cutting an order that merely alternates between the groups by another periodic rule would put whole groups into one
-    set: two classes dealt alternately to two sets share none. Each group starts at a point of its own, or all groups of
-    one member would meet in the middle.
+    Groups of the same size take turns; a scarce one is spread from end to end. (Cutting an order in which all take turns
+    by another periodic rule would put whole groups into one set: two classes dealt alternately to two sets share none.)
     """
-    placed = [
-        (Fraction(2 * len(groups) * i + 2 * kind + 1, 2 * len(groups) * len(members)), kind, member)
-        for kind, members in enumerate(groups)
-        for i, member in enumerate(members)
-    ]
-    return [member for _, _, member in sorted(placed)]
+    most = max((len(members) for members in groups), default=0)
+    placed = []
+    for kind, members in enumerate(groups):
+        # A group that the last, incomplete round left out is not scarce: it keeps its turn in all others.
+        rounds = most if len(members) >= most - 1 else len(members)
+        start = Fraction(2 * kind + 1, 2 * len(groups))
+        placed += [((i + start) / rounds, member) for i, member in enumerate(members)]
+    return [member for _, member in sorted(placed)]
 
 
 def _permuted(members: list[T], generator: torch.Generator) -> list[T]:
