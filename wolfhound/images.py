@@ -1,6 +1,7 @@
 """An image set: pixels as uint8 in a memory-mapped file, labels, content hashes; masks and groups where they exist."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -61,11 +62,23 @@ class ImageSet:
         lengths |= {len(part) for part in (self.groups, self.origins) if part is not None}
         if len(lengths) != 1:
             raise DataError(f"{self.name}: expected as many labels, hashes and groups as images, got {sorted(lengths)}")
+        self._check_pixel_files()
         if len(self.labels) and not (self.labels.min() >= 0 and self.labels.max() < len(self.class_names)):
             raise DataError(
                 f"{self.name}: expected labels in [0, {len(self.class_names)}), "
                 f"got {self.labels.min()} to {self.labels.max()}"
             )
+
+    def _check_pixel_files(self) -> None:
+        if len(self.pixels.shape) != 4 or self.pixels.shape[1] != 3:
+            raise DataError(f"{self.name}: expected pixels of shape [M, 3, H, W], got {list(self.pixels.shape)}")
+        held, _, height, width = self.pixels.shape
+        if self.masks is not None and self.masks.shape != (held, height, width):
+            raise DataError(
+                f"{self.name}: expected masks of shape {[held, height, width]}, got {list(self.masks.shape)}"
+            )
+        if len(self.rows) and not (self.rows.min() >= 0 and self.rows.max() < held):
+            raise DataError(f"{self.name}: expected rows in [0, {held}), got {self.rows.min()} to {self.rows.max()}")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -77,15 +90,31 @@ class ImageSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over content hashes, labels and class names in order: the identity of the whole set."""
-        digest = hashlib.sha256("\n".join(self.class_names).encode())
+        """SHA-256 (hex) over class names, content hashes, labels, groups and masks in order: the whole set's identity.
+
+        Reads every mask once where there are masks.
+        """
+        digest = hashlib.sha256(json.dumps([self.class_names, self.groups]).encode())
         for content, label in zip(self.hashes, self.labels, strict=True):
             digest.update(f"\n{content} {label}".encode())
+        if self.masks is not None:
+            for start in range(0, len(self), 1024):
+                digest.update(self.masks.read(self.rows[start : start + 1024]).tobytes())
         return digest.hexdigest()
 
     def subset(self, positions: Sequence[int] | NDArray[np.int64], *, name: str | None = None) -> "ImageSet":
-        """Return the images at `positions` (counted within this set), in that order, over the same pixel file."""
-        chosen = np.asarray(positions, dtype=np.int64)
+        """Return the images at `positions` (counted within this set), in that order, over the same pixel file.
+
+        Raises:
+            TypeError: positions that are no integers (a mask of booleans, say: use `np.flatnonzero`).
+            IndexError: a position outside the set.
+        """
+        chosen = np.asarray(positions)
+        if chosen.size and chosen.dtype.kind not in "iu":
+            raise TypeError(
+                f"expected integer positions, got {chosen.dtype} (np.flatnonzero turns a mask into positions)"
+            )
+        chosen = chosen.astype(np.int64)
         return ImageSet(
             name=name or self.name,
             pixels=self.pixels,
@@ -113,7 +142,13 @@ class ImageSet:
         return torch.from_numpy(self.masks.read(self.rows[positions])).float().div_(255).unsqueeze(1)
 
     def batches(self, size: int) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-        """Yield (positions, pixels float32 `[B,3,H,W]` in [0, 1]) in order, at most `size` images at a time."""
+        """Yield (positions, pixels float32 `[B,3,H,W]` in [0, 1]) in order, at most `size` images at a time.
+
+        Raises:
+            ValueError: a size below 1.
+        """
+        if size < 1:
+            raise ValueError(f"expected a batch size of at least 1, got {size}")
         for start in range(0, len(self), size):
             positions = np.arange(start, min(start + size, len(self)), dtype=np.int64)
             yield positions, self.load(positions)
@@ -204,8 +239,8 @@ def _drawn_by_class(images: ImageSet, positions: list[int], wanted: int, generat
 def _spread_evenly(groups: list[list[int]]) -> list[int]:
     """Return all members in one order in which every group is spread evenly, so that each stretch of it is balanced.
 
-    Groups of the same size take turns; a scarce one is spread from end to end. (Cutting an order in which all take turns
-    by another periodic rule would put whole groups into one set: two classes dealt alternately to two sets share none.)
+    Groups of the same size take turns; a scarce one is spread from end to end. (Cutting such an order by another
+    periodic rule would put whole groups into one set: two classes dealt alternately to two sets share none.)
     """
     most = max((len(members) for members in groups), default=0)
     placed = []
