@@ -66,6 +66,12 @@ def targeted_change_rate(clean: Predictions, perturbed: Predictions, target: int
 
 
 def dominant_labels(perturbed: Predictions, *, classes: int) -> NDArray[np.int64]:
-    """Return how often each class is predicted, `[classes]`: universal perturbations push most images into a few."""
+    """Return how often each class is predicted, `[classes]`: universal perturbations push most images into a few.
+
+    Raises:
+        ValueError: a prediction outside the classes.
+    """
     _paired(perturbed)
+    if len(perturbed) and not (perturbed.min() >= 0 and perturbed.max() < classes):
+        raise ValueError(f"expected predictions in [0, {classes}), got {perturbed.min()} to {perturbed.max()}")
     return np.bincount(perturbed, minlength=classes).astype(np.int64)

@@ -1,6 +1,7 @@
 """Rates with their denominators, intervals and paired tests. Knows no torch, so a report can recompute every number."""
 
 import math
+import operator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,6 +49,9 @@ class Rate:
     def __post_init__(self) -> None:
         if not self.denominator:
             raise ValueError("expected the name of the rate's denominator, got an empty string")
+        # Counts are whole: numpy's integers become Python's (a manifest holds them), anything else is a TypeError.
+        object.__setattr__(self, "successes", operator.index(self.successes))
+        object.__setattr__(self, "total", operator.index(self.total))
         if not 0 <= self.successes <= self.total:
             raise ValueError(f"expected 0 <= successes <= total, got {self.successes} of {self.total}")
 
@@ -87,10 +91,13 @@ class Rate:
         """Return the two-sided binomial interval of the share (Wilson 1927, or Clopper & Pearson 1934).
 
         Raises:
-            ValueError: nothing was measured.
+            ValueError: nothing was measured, an unknown method, or a confidence outside (0, 1).
         """
         if not self.measured:
             raise ValueError(f"the rate over {self.denominator!r} was not measured (0 of 0)")
+        _check_confidence(confidence)
+        if method not in ("wilson", "clopper-pearson"):
+            raise ValueError(f"expected the method 'wilson' or 'clopper-pearson', got {method!r}")
         name: Literal["wilson", "exact"] = "wilson" if method == "wilson" else "exact"
         bounds = stats.binomtest(self.successes, self.total).proportion_ci(confidence, method=name)
         return Interval(float(bounds.low), float(bounds.high), confidence, method)
@@ -130,8 +137,11 @@ def paired_difference_interval(
     `first` and `second` are paired outcomes, one an image; `seed` makes the resampling repeatable.
 
     Raises:
-        ValueError: different lengths, or no image.
+        ValueError: different lengths, no image, no resample, or a confidence outside (0, 1).
     """
+    _check_confidence(confidence)
+    if resamples < 1:
+        raise ValueError(f"expected at least 1 resample, got {resamples}")
     if first.shape != second.shape or first.ndim != 1 or not first.size:
         raise ValueError(f"expected two paired outcome vectors of one length, got {first.shape} and {second.shape}")
     difference = first.astype(np.float64) - second.astype(np.float64)
@@ -147,7 +157,12 @@ def holm(p_values: list[float]) -> list[float]:
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
+
+    Raises:
+        ValueError: a p-value outside [0, 1], or one that is no number.
     """
+    if not all(0 <= p <= 1 for p in p_values):
+        raise ValueError(f"expected p-values in [0, 1], got {p_values}")
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted = [0.0] * len(p_values)
     running = 0.0
@@ -155,3 +170,8 @@ def holm(p_values: list[float]) -> list[float]:
         running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = running
     return adjusted
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"expected a confidence in (0, 1), got {confidence} (0.95 is 95 %)")

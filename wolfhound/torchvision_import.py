@@ -27,11 +27,21 @@ def torchvision() -> ModuleType:
         if "torchvision::nms" not in str(error):
             raise ImportError(f"torchvision cannot be imported beside torch {torch.__version__}: {error}") from error
     _forget_half_imported()
+    _declare_detection_operators()
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        _forget_half_imported()
+        raise ImportError(f"torchvision cannot be imported beside torch {torch.__version__}: {error}") from error
+
+
+def _declare_detection_operators() -> None:
+    if _declared:
+        return
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     _declared.append(library)
-    return importlib.import_module("torchvision")
 
 
 def _forget_half_imported() -> None:
