@@ -4,6 +4,7 @@ Normalisation and resizing live inside, so epsilon means pixels for every networ
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wolfhound.checks import check_pixel_layout
+from wolfhound.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,14 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     input_size: tuple[int, int] = (224, 224)
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(math.isfinite(m) for m in self.mean):
+            raise ModelError(f"expected 3 finite means and 3 deviations, got {self.mean} and {self.std}")
+        if not all(0 < deviation < math.inf for deviation in self.std):
+            raise ModelError(f"expected deviations above 0, got {self.std}")
+        if len(self.input_size) != 2 or not all(side >= 1 for side in self.input_size):
+            raise ModelError(f"expected an input size (height, width) of at least 1, got {self.input_size}")
 
     def apply(self, pixels: Tensor) -> Tensor:
         """Return `pixels` `[B,3,H,W]` in [0, 1] resampled (bilinear, antialiased) to the input size and normalised."""
@@ -57,9 +67,14 @@ class Classifier:
         Raises:
             TypeError: pixels of an integer dtype.
             ValueError: another shape.
+            ModelError: the network returns anything but one score a class for each image.
         """
         check_pixel_layout(pixels)
-        logits: Tensor = self.module(self.preprocessing.apply(pixels))
+        logits = self.module(self.preprocessing.apply(pixels))
+        expected = (len(pixels), len(self.class_names))
+        if not isinstance(logits, Tensor) or logits.shape != expected:
+            found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ModelError(f"{self.name}: expected logits of shape {list(expected)}, one a class name, got {found}")
         return logits
 
     @property
