@@ -1,0 +1,1 @@
+"""Runs audits: plain functions first, Prefect as a thin skin around them, and the command line."""

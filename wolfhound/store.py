@@ -23,7 +23,6 @@ from wolfhound.errors import EvidenceError, VerificationError
 from wolfhound.evidence import Artefact, Evidence, RunRecord, dump_evidence, dump_run, load_evidence, load_run
 
 SUMS = "SHA256SUMS"
-LOCK = ".lock"
 _SUM_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
@@ -151,8 +150,7 @@ class EvidenceStore:
 
     def seal(self) -> str:
         """Write the digest of every file and return the digest of that list, which stands for the whole folder."""
-        names = [name for name in self.files() if name != LOCK]
-        lines = "".join(f"{file_sha256(self.root / name)}  {name}\n" for name in names)
+        lines = "".join(f"{file_sha256(self.root / name)}  {name}\n" for name in self.files())
         write_atomically(self.root / SUMS, lines.encode())
         return sha256(lines.encode())
 

@@ -1,0 +1,154 @@
+"""The road of one audit, as plain functions: open, measure, conclude, render, seal. Prefect is not needed to run it.
+
+`conduct` names each unit of work that is worth retrying or finding again alone, and hands it to `call`: directly by
+default, as a Prefect task where flows.tasks runs it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from flows.audit_job import AuditJob
+from flows.bias_stage import bias_entries, bias_findings, probe
+from flows.clean_stage import clean_finding, measure_clean, stored_doubts, subject_of
+from flows.conclusion import conclude, image_records
+from flows.environment import machine, versions
+from flows.planning import check_against_registries
+from flows.run_folder import locked
+from flows.steps import StepValue, reused_steps
+from flows.subjects import open_loadable
+from flows.targeted_stage import fool, targeted_entries, targeted_finding
+from flows.universal_findings import (
+    UniversalResults,
+    cross_architecture_table,
+    transfer_finding,
+    universal_finding,
+)
+from flows.universal_stage import craft, csv_bytes, evaluate, universal_entries
+from reports.render import render
+from wolfhound.evidence import Evidence, Finding, RateTable, RunRecord
+from wolfhound.progress import Progress, silent
+from wolfhound.tables import rate_frame
+from wolfhound.verdicts import exit_code, overall
+
+
+class Call(Protocol):
+    """Runs one unit of work: `function(*arguments)`, known to people as "kind: label"."""
+
+    def __call__(self, kind: str, label: str, function: Callable[..., StepValue], /, *arguments: Any) -> StepValue: ...
+
+
+def directly(kind: str, label: str, function: Callable[..., StepValue], /, *arguments: Any) -> StepValue:
+    """Run a unit in this very process, without Prefect."""
+    del kind, label
+    return function(*arguments)
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """A finished audit: its evidence, the exit code that a gate goes by, and the digest that stands for the folder."""
+
+    evidence: Evidence
+    exit_code: int
+    seal: str
+
+
+def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
+    """Check everything that can be checked before any work starts.
+
+    Raises:
+        PlanError, DataError, ModelError: bad input; nothing was run.
+    """
+    check_against_registries(job)
+    open_loadable(job, progress=progress)
+
+
+def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = silent) -> AuditResult:
+    """Run a prepared audit to its sealed report, going on from whatever its run folder already holds.
+
+    Raises:
+        PlanError: another audit holds the run folder.
+    """
+    with locked(job.root):
+        started, seconds = _now(), dict[str, float]()
+        job.store.write("plan.yaml", job.source)
+        evidence = conduct(job, call=call, progress=progress, seconds=seconds)
+        record = RunRecord(started, _now(), machine(job.device), versions(), seconds, reused_steps(job.store))
+        job.store.write_evidence(evidence, record)
+        for table in evidence.tables:
+            job.store.write(f"tables/{table.name}.csv", csv_bytes(rate_frame(table)))
+        with progress("writing the report", 1) as advance:
+            render(job.store)
+            advance(1)
+        return AuditResult(evidence, exit_code(overall(evidence.judgements)), job.store.seal())
+
+
+def conduct(
+    job: AuditJob, *, call: Call = directly, progress: Progress = silent, seconds: dict[str, float] | None = None
+) -> Evidence:
+    """Return the evidence of every stage of the plan. Finished steps of the run folder are not done again."""
+    spent = {} if seconds is None else seconds
+    names = job.plan.classifier_names
+    with _timed(spent, "classifiers"):
+        clean = {name: call("classifier", name, measure_clean, job, name, progress) for name in names}
+    findings: list[Finding] = [clean_finding(job, name, clean[name]) for name in names]
+    with _timed(spent, "universal perturbations"):
+        tables, universal = _universal(job, clean, call=call, progress=progress)
+    with _timed(spent, "targeted fooling"):
+        targeted = _targeted(job, clean, call=call, progress=progress)
+    with _timed(spent, "bias probes"):
+        bias = _bias(job, call=call, progress=progress)
+    subjects = tuple(subject_of(job, name) for name in names) + tuple(subject for subject, _ in bias)
+    findings += [*universal, *targeted, *(finding for _, finding in bias)]
+    return conclude(job, subjects=subjects, images=image_records(job), findings=findings, tables=tables)
+
+
+def _universal(
+    job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress
+) -> tuple[tuple[RateTable, ...], list[Finding]]:
+    entries = universal_entries(job)
+    crafted = {
+        entry.column(source): call("universal", f"{entry.name}/{source}", craft, job, entry, source, progress)
+        for entry in entries
+        for source in entry.sources
+    }
+    targets = [name for name in job.plan.classifier_names if any(name in entry.targets for entry in entries)]
+    ledgers = {target: call("table", target, evaluate, job, target, crafted, progress) for target in targets}
+    results = UniversalResults(crafted, ledgers, {name: stored_doubts(value) for name, value in clean.items()})
+    findings = [universal_finding(job, entry, source, results) for entry in entries for source in entry.sources]
+    transfers = [transfer_finding(job, entry, target, results) for entry in entries for target in entry.targets]
+    tables = tuple(cross_architecture_table(job, entry, results) for entry in entries)
+    return tables, [*findings, *(finding for finding in transfers if finding is not None)]
+
+
+def _targeted(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress) -> list[Finding]:
+    findings = []
+    for entry in targeted_entries(job):
+        for name in entry.classifiers:
+            value = call("targeted", f"{entry.name}/{name}", fool, job, entry, name, progress)
+            findings.append(targeted_finding(job, entry, name, value, stored_doubts(clean[name])))
+    return findings
+
+
+def _bias(job: AuditJob, *, call: Call, progress: Progress) -> list[Any]:
+    return [
+        pair
+        for entry in bias_entries(job)
+        for pair in bias_findings(job, entry, call("bias", entry.name, probe, job, entry, progress))
+    ]
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    begun = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[name] = round(time.monotonic() - begun, 2)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,76 @@
+"""An audit as a small, hashable, picklable value: the plan's bytes and three folders."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from flows.steps import Step
+from wolfhound.plan import AuditPlan
+from wolfhound.plan_reading import parse_plan
+from wolfhound.store import EvidenceStore, sha256
+
+
+@dataclass(frozen=True)
+class AuditJob:
+    """One audit to run.
+
+    Attributes:
+        source: the plan's bytes, as they were given.
+        folder: what relative paths of the plan are meant from.
+        root: the run folder.
+        cache: decoded images and trained demonstration classifiers; shared by audits.
+        command: how a person runs it again, as findings print it.
+    """
+
+    source: bytes
+    folder: Path
+    root: Path
+    cache: Path
+    command: str
+
+    @property
+    def plan(self) -> AuditPlan:
+        """The checked plan."""
+        return _plan(self.source, self.folder)
+
+    @property
+    def store(self) -> EvidenceStore:
+        """The run folder's store."""
+        return EvidenceStore(self.root)
+
+    @property
+    def plan_sha256(self) -> str:
+        """Digest of the plan as it was given."""
+        return sha256(self.source)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the plan asks for; "auto" takes CUDA, then MPS, then the CPU."""
+        wanted = self.plan.device
+        if wanted != "auto":
+            return torch.device(wanted)
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+    def seed(self, *names: object) -> int:
+        """Return the seed of one piece of work: it depends on the plan's seed and the names alone, not on order."""
+        text = "|".join([str(self.plan.seed), *(str(name) for name in names)])
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+    def generator(self, *names: object) -> torch.Generator:
+        """Return a CPU generator seeded for one piece of work."""
+        return torch.Generator().manual_seed(self.seed(*names))
+
+    def step(self, name: str, **depends: Any) -> Step:
+        """Return the step of that name, keyed by everything that its result depends on."""
+        return Step(self.store, name, depends)
+
+
+@lru_cache(maxsize=8)
+def _plan(source: bytes, folder: Path) -> AuditPlan:
+    return parse_plan(source, name="plan", folder=folder)

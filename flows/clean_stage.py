@@ -1,0 +1,105 @@
+"""What each classifier does when nobody attacks it: accuracy, confusion, and the trivial baseline."""
+
+import numpy as np
+import pandas as pd
+
+from attacks.doubts import classifier_doubts
+from attacks.judge import predict
+from flows.audit_job import AuditJob
+from flows.steps import StepValue, pack, unpack
+from flows.subjects import open_classifier, open_splits
+from flows.universal_stage import csv_bytes, read_csv
+from wolfhound.evidence import Doubt, Finding, Subject
+from wolfhound.metrics import accuracy
+from wolfhound.progress import Progress, silent
+
+
+def measure_clean(job: AuditJob, name: str, *, progress: Progress = silent) -> StepValue:
+    """Return the clean ledger of one classifier on the report split, and what it is. Done once."""
+    classifier, splits = open_classifier(job, name, progress=progress), open_splits(job).splits
+    step = job.step(f"clean/{name}", weights=classifier.weights_digest, report=splits.report.fingerprint)
+
+    def work() -> StepValue:
+        placed = classifier.to(job.device)
+        doubts = classifier_doubts(placed, splits.select, batch_size=job.plan.batch_size)
+        clean = predict(placed, splits.report, batch_size=job.plan.batch_size, progress=progress)
+        ledger = pd.DataFrame({"image": splits.report.hashes, "label": splits.report.labels, "clean": clean})
+        return {
+            "ledger": pack(job.store.put(csv_bytes(ledger), ".csv")),
+            "doubts": [[doubt.code, doubt.explanation] for doubt in doubts],
+        }
+
+    return step.once(work)
+
+
+def subject_of(job: AuditJob, name: str) -> Subject:
+    """Return what a reader has to know about one classifier."""
+    classifier = open_classifier(job, name)
+    return Subject(
+        name=name,
+        architecture=classifier.architecture,
+        provenance=classifier.provenance,
+        weights_sha256=classifier.weights_digest,
+        parameters=classifier.parameter_count,
+        input_size=classifier.preprocessing.input_size,
+        classes=len(classifier.class_names),
+        mean=classifier.preprocessing.mean,
+        std=classifier.preprocessing.std,
+    )
+
+
+def stored_doubts(value: StepValue) -> tuple[Doubt, ...]:
+    """Return the doubts that a step recorded."""
+    return tuple(Doubt(code, explanation) for code, explanation in value["doubts"])
+
+
+def clean_finding(job: AuditJob, name: str, value: StepValue) -> Finding:
+    """Return the finding on clean performance, recomputed from the ledger."""
+    ledger_file = unpack(value["ledger"])
+    ledger = read_csv(job.store.get(ledger_file))
+    labels, clean = ledger["label"].to_numpy(np.int64), ledger["clean"].to_numpy(np.int64)
+    rate = accuracy(clean, labels)
+    class_names = open_splits(job).whole.class_names
+    commonest = np.bincount(labels, minlength=len(class_names))
+    trivial = accuracy(np.full_like(labels, commonest.argmax()), labels)
+    return Finding(
+        id=f"clean/{name}",
+        kind="clean",
+        subject=name,
+        title=f"Clean performance of {name}",
+        claim=f"Without any attack {name} classified {rate.successes} of {rate.total} held-out images as labelled.",
+        knowledge="none",
+        conditions={"images": "the report split, as they are", "seed": "none: nothing is drawn"},
+        rates={"accuracy": rate, "trivial_baseline": trivial},
+        controls=("trivial_baseline",),
+        counts={"right by class": _right_by_class(labels, clean, class_names)},
+        ledgers={"clean predictions": ledger_file},
+        artefacts={"confusion matrix": job.store.put(confusion_csv(labels, clean, class_names), ".csv")},
+        reproduce=job.command,
+        doubts=stored_doubts(value),
+    )
+
+
+def _right_by_class(
+    labels: np.ndarray[tuple[int], np.dtype[np.int64]],
+    clean: np.ndarray[tuple[int], np.dtype[np.int64]],
+    class_names: tuple[str, ...],
+) -> dict[str, int]:
+    return {
+        f"{class_names[label]} (of {int((labels == label).sum())})": int(((labels == label) & (clean == label)).sum())
+        for label in np.unique(labels)
+    }
+
+
+def confusion_csv(
+    labels: np.ndarray[tuple[int], np.dtype[np.int64]],
+    predicted: np.ndarray[tuple[int], np.dtype[np.int64]],
+    class_names: tuple[str, ...],
+) -> bytes:
+    """Return the non-zero cells of the confusion matrix as CSV: label, predicted, images."""
+    pairs = pd.DataFrame({"label": labels, "predicted": predicted})
+    counted = pairs.value_counts(["label", "predicted"], sort=False).reset_index(name="images")
+    counted = counted.sort_values(["label", "predicted"])
+    names = np.array(class_names, dtype=object)
+    named = counted.assign(label=names[counted["label"].to_numpy()], predicted=names[counted["predicted"].to_numpy()])
+    return csv_bytes(named)

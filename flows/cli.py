@@ -1,0 +1,228 @@
+"""The command line. Torch and Prefect are imported only by the commands that need them.
+
+Exit codes: 0 all criteria met; 1 a criterion not met; 2 bad usage, plan or input, and nothing was run; 3 inconclusive
+or not tested; 4 the run broke off and can be resumed.
+"""
+
+import json
+import os
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wolfhound import __version__
+from wolfhound.errors import WolfhoundError
+from wolfhound.plan import AuditPlan
+from wolfhound.plan_reading import PlanFile, parse_plan, read_plan
+
+if TYPE_CHECKING:
+    from flows.audit import AuditResult
+    from flows.audit_job import AuditJob
+
+BAD_INPUT, BROKE_OFF = 2, 4
+_CODES = (
+    "Exit codes: 0 all criteria met; 1 a criterion not met (verify: something differs); 2 bad usage, plan or input, "
+    "and nothing was run; 3 inconclusive or not tested; 4 the run broke off and can be resumed with the same command."
+)
+
+app = typer.Typer(
+    name="wolfhound",
+    help="Audit image classifiers: universal perturbations, transfer tables, targeted fooling, bias probes, reports.",
+    epilog=_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+plan_app = typer.Typer(help="Check a plan, or print its JSON schema.", no_args_is_help=True)
+app.add_typer(plan_app, name="plan")
+
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Run folder. By default runs/NAME.")]
+Cache = Annotated[
+    Path | None,
+    typer.Option("--cache", envvar="WOLFHOUND_CACHE", help="Folder for decoded images and trained demonstration nets."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+Plain = Annotated[bool, typer.Option("--without-prefect", help="Call the steps directly, without a Prefect flow.")]
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except WolfhoundError as error:
+        _fail(str(error))
+        sys.exit(BAD_INPUT)
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"wolfhound: {message}", err=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wolfhound {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command(epilog=_CODES)
+def run(
+    plan: Annotated[Path, typer.Argument(help="The audit plan, a YAML file.", show_default=False)],
+    output: Output = None,
+    cache: Cache = None,
+    quiet: Quiet = False,
+    without_prefect: Plain = False,
+) -> None:
+    """Run an audit plan to its report, going on where an earlier run of it broke off."""
+    command = f"wolfhound run {plan.name}"
+    raise typer.Exit(_audit(read_plan(plan), command, output, cache, quiet=quiet, plain=without_prefect))
+
+
+@app.command(epilog=_CODES)
+def demo(output: Output = None, cache: Cache = None, quiet: Quiet = False, without_prefect: Plain = False) -> None:
+    """Run the demonstration audit: generated images, six small networks, every stage once."""
+    source = resources.files("plans").joinpath("demonstration.yaml").read_bytes()
+    plan = PlanFile(parse_plan(source, name="demonstration.yaml", folder=Path.cwd()), source)
+    raise typer.Exit(_audit(plan, "wolfhound demo", output, cache, quiet=quiet, plain=without_prefect))
+
+
+def default_cache() -> Path:
+    """Return the cache folder of this user: $XDG_CACHE_HOME/wolfhound, or ~/.cache/wolfhound."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wolfhound"
+
+
+def _audit(plan: PlanFile, command: str, output: Path | None, cache: Path | None, *, quiet: bool, plain: bool) -> int:
+    """Run an audit and return its exit code: bad input is told apart from a run that broke off."""
+    wanted_cache = (cache or plan.plan.cache or default_cache()).resolve()
+    if not plain:
+        from flows import prefect_settings
+
+        prefect_settings.configure(wanted_cache)
+    from flows.audit import prepare
+    from flows.audit_job import AuditJob
+    from flows.console import console_progress, say
+    from flows.summary import summary_lines
+
+    folder = plan.path.resolve().parent if plan.path else Path.cwd()
+    root = (output or plan.plan.output or Path("runs") / plan.plan.name).resolve()
+    job = AuditJob(plan.source, folder, root, wanted_cache, command)
+    prepare(job, progress=console_progress(quiet=quiet))
+    if not quiet:
+        say(f"auditing {len(job.plan.classifiers)} classifier(s) into {root}")
+    try:
+        result = _run(job, quiet=quiet, plain=plain)
+    except (Exception, KeyboardInterrupt) as error:
+        return _broke_off(error, command)
+    for line in summary_lines(result, root):
+        typer.echo(line)
+    return result.exit_code
+
+
+def _run(job: "AuditJob", *, quiet: bool, plain: bool) -> "AuditResult":
+    if plain:
+        from flows.audit import run_audit
+        from flows.console import console_progress
+
+        return run_audit(job, progress=console_progress(quiet=quiet))
+    from flows.tasks import run_audit_flow
+
+    return run_audit_flow(job, quiet=quiet)
+
+
+def _broke_off(error: BaseException, command: str) -> int:
+    from wolfhound.errors import PlanError
+
+    if isinstance(error, PlanError):
+        _fail(str(error))
+        return BAD_INPUT
+    what = str(error) if isinstance(error, WolfhoundError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    _fail(f"the audit broke off: {what}")
+    typer.echo(f"Finished steps are kept. Resume it with: {command}", err=True)
+    if os.environ.get("WOLFHOUND_TRACEBACK"):
+        import traceback
+
+        traceback.print_exception(error)
+    elif not isinstance(error, WolfhoundError | KeyboardInterrupt):
+        typer.echo("Set WOLFHOUND_TRACEBACK=1 to see where.", err=True)
+    return BROKE_OFF
+
+
+@app.command()
+def report(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
+    """Render the report again from the stored evidence alone. No network is loaded."""
+    from flows.run_folder import locked
+    from reports.render import render
+    from wolfhound.store import EvidenceStore
+
+    store = EvidenceStore(run_folder.resolve())
+    store.evidence()
+    with locked(store.root):
+        rendered = render(store)
+        seal = store.seal()
+    typer.echo(f"report  {rendered.pdf}\n        {rendered.html}\nseal    {seal}")
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="RUN-OR-PDF", help="A run folder, or a report.pdf.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+) -> None:
+    """Check every stored byte: changed, missing or added files, and a report's attachments. Exit code 1 on a fault."""
+    from flows.verifying import verify_path
+    from wolfhound import verification
+
+    checks = verify_path(path)
+    if as_json:
+        typer.echo(verification.as_json(checks))
+    else:
+        for check in checks:
+            typer.echo(f"{'ok    ' if check.passed else 'FAULT '}  {check.name}: {check.detail}")
+    raise typer.Exit(0 if checks and all(check.passed for check in checks) else 1)
+
+
+@app.command()
+def doctor(cache: Cache = None) -> None:
+    """Show environment, versions and device, what is missing and how to get it."""
+    from flows.doctor import diagnose
+
+    rows = diagnose((cache or default_cache()).resolve())
+    for row in rows:
+        typer.echo(f"{row.state:8}{row.name:16}{row.detail}")
+    raise typer.Exit(BAD_INPUT if any(row.state == "missing" for row in rows) else 0)
+
+
+@plan_app.command("check")
+def plan_check(plan: Annotated[Path, typer.Argument(help="The audit plan, a YAML file.")]) -> None:
+    """Check a plan without running anything: keys, values, names, attacks and their options."""
+    from flows.audit_job import AuditJob
+    from flows.planning import check_against_registries
+
+    read = read_plan(plan)
+    job = AuditJob(read.source, plan.resolve().parent, Path(), Path(), "")
+    check_against_registries(job)
+    typer.echo(
+        f"{plan}: a valid plan with {len(read.plan.classifiers)} classifier(s), {len(read.plan.universal)} universal, "
+        f"{len(read.plan.targeted)} targeted and {len(read.plan.bias)} bias section(s), "
+        f"{len(read.plan.criteria)} criteria"
+    )
+
+
+@plan_app.command("schema")
+def plan_schema() -> None:
+    """Print the JSON schema of plans, for editors."""
+    typer.echo(json.dumps(AuditPlan.model_json_schema(), indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""From findings to the evidence document: criteria judged, gaps named, limits stated."""
+
+from collections.abc import Sequence
+
+from flows.audit_job import AuditJob
+from flows.subjects import open_splits
+from wolfhound.evidence import Criterion, Evidence, Finding, ImageRecord, RateTable, Subject
+from wolfhound.images import ImageSet
+from wolfhound.plan import CriterionSection
+from wolfhound.verdicts import judge_criterion
+
+LIMITATIONS = (
+    "A failed attack is not a proof of robustness: a stronger or a different attack may succeed.",
+    "Rates hold for the images that were tested and for images like them, not for every image.",
+    "Perturbations were added to digital images; printed or photographed ones were not tested.",
+    "Grad-CAM shows where a score is sensitive. It is a correlate, not a cause; verdicts rest on interventions.",
+)
+_DEMONSTRATION = (
+    "The demonstration classifiers are small networks in the style of six published families, trained on generated "
+    "drawings. They are not the published networks, and their figures say nothing about those."
+)
+_ALWAYS_UNTESTED = (
+    "poisoning and backdoors planted in training (NIST AI 100-2: NISTAML.021, .023, .024)",
+    "common corruptions (noise, blur, weather, digital)",
+    "black-box attacks by queries (scores or labels)",
+    "physical attacks (patches, printed or photographed perturbations)",
+    "extraction of the network and of its training data",
+    "formal verification: no proof was attempted",
+)
+
+
+def conclude(
+    job: AuditJob,
+    *,
+    subjects: Sequence[Subject],
+    images: Sequence[ImageRecord],
+    findings: Sequence[Finding],
+    tables: Sequence[RateTable],
+) -> Evidence:
+    """Return the evidence document with every criterion of the plan judged."""
+    criteria = tuple(_criterion(job, section) for section in job.plan.criteria)
+    demonstration = any(section.source == "demonstration" for section in job.plan.classifiers)
+    return Evidence(
+        name=job.plan.name,
+        purpose=job.plan.purpose,
+        organisation=job.plan.organisation,
+        responsible=job.plan.responsible,
+        plan_sha256=job.plan_sha256,
+        seed=job.plan.seed,
+        subjects=tuple(subjects),
+        images=tuple(images),
+        class_names=open_splits(job).whole.class_names,
+        findings=tuple(findings),
+        criteria=criteria,
+        judgements=tuple(row for criterion in criteria for row in judge_criterion(criterion, findings)),
+        tables=tuple(tables),
+        not_tested=(*_left_out(job), *_ALWAYS_UNTESTED),
+        limitations=(*((_DEMONSTRATION,) if demonstration else ()), *LIMITATIONS),
+    )
+
+
+def _left_out(job: AuditJob) -> list[str]:
+    stages = {
+        "universal perturbations and their transfer": job.plan.universal,
+        "targeted fooling": job.plan.targeted,
+        "reliance on backgrounds and other shortcuts (bias probes)": job.plan.bias,
+    }
+    return [f"{name}: not in the plan" for name, section in stages.items() if not section]
+
+
+def _criterion(job: AuditJob, section: CriterionSection) -> Criterion:
+    upper = section.at_most is not None
+    threshold = section.at_most if section.at_most is not None else section.at_least
+    assert threshold is not None  # the plan's own validation: exactly one of the two
+    fixed = job.plan.fixed_on
+    return Criterion(
+        id=section.id,
+        text=section.text,
+        rate=section.rate,
+        subjects=section.subjects,
+        comparator="at most" if upper else "at least",
+        threshold=threshold,
+        fixed_on=fixed.isoformat() if fixed else "no date stated in the plan",
+        clauses=section.clauses,
+    )
+
+
+def image_records(job: AuditJob) -> tuple[ImageRecord, ...]:
+    """Return the image sets that the audit used, with counts and fingerprints."""
+    opened = open_splits(job)
+    roles: list[tuple[str, ImageSet]] = [
+        ("crafts the perturbations", opened.splits.craft),
+        ("chooses the checkpoint", opened.splits.select),
+        ("every reported number", opened.splits.report),
+    ]
+    if opened.training is not None:
+        roles.insert(0, ("trains the demonstration classifiers", opened.training))
+    return tuple(
+        ImageRecord(
+            name=images.name,
+            role=role,
+            count=len(images),
+            classes=len(set(images.labels.tolist())),
+            size=images.size,
+            fingerprint=images.fingerprint,
+            provenance=opened.provenance,
+        )
+        for role, images in roles
+    )
