@@ -1,0 +1,119 @@
+"""Facts about audit plans: what is accepted, and how every fault is named."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from wolfhound.errors import PlanError
+from wolfhound.plan import AuditPlan, parse_fraction
+from wolfhound.plan_reading import parse_plan, read_plan
+
+MINIMAL = """\
+wolfhound: 1
+name: small
+purpose: a test
+images: {source: folder, path: photos}
+splits: {craft: 1, select: 1, report: 1}
+classifiers:
+  - {name: net, source: torchvision, architecture: vgg16, weights: nets/vgg16.pth}
+"""
+
+
+def parse(text: str) -> AuditPlan:
+    return parse_plan(text.encode(), name="plan.yaml", folder=Path("/audits"))
+
+
+def faults_of(text: str) -> list[str]:
+    with pytest.raises(PlanError) as caught:
+        parse(text)
+    return str(caught.value).splitlines()[1:]
+
+
+def test_relative_paths_are_meant_from_the_plans_folder() -> None:
+    plan = parse(MINIMAL)
+    assert plan.images.path == Path("/audits/photos")  # type: ignore[union-attr]
+    assert plan.classifiers[0].weights == "/audits/nets/vgg16.pth"  # type: ignore[union-attr]
+
+
+def test_a_weights_name_is_not_taken_for_a_path() -> None:
+    plan = parse(MINIMAL.replace("nets/vgg16.pth", "IMAGENET1K_V1"))
+    assert plan.classifiers[0].weights == "IMAGENET1K_V1"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("10/255", 10 / 255), (" 8 / 255 ", 8 / 255), ("30 %", 0.3), ("12.5%", 0.125), (0.5, 0.5), ("1/0", "1/0")],
+)
+def test_fractions_are_read_as_people_write_them(written: object, meant: object) -> None:
+    assert parse_fraction(written) == meant
+
+
+def test_every_fault_is_named_at_once_with_its_line() -> None:
+    broken = (
+        MINIMAL.replace("craft: 1", "craft: 0")
+        + "seed: minus one\nfoo: 3\nuniversal:\n  - attack: sgd_uap\n    threat: {epsilon: 8}\n"
+    )
+    faults = faults_of(broken)
+    assert len(faults) == 4
+    assert any("line 5, splits.craft" in fault for fault in faults)
+    assert any("line 8, seed" in fault for fault in faults)
+    assert any("line 9, foo: is no key of a plan" in fault for fault in faults)
+    assert any("line 12, universal[0].threat" in fault and "did you mean 8/255?" in fault for fault in faults)
+
+
+def test_names_that_no_classifier_has_are_faults() -> None:
+    faults = faults_of(MINIMAL + "universal:\n  - {attack: sgd_uap, threat: {epsilon: 8/255}, sources: [net, other]}\n")
+    assert faults == ["  - line 1, plan: universal[0].sources names 'other', which is none of ['net']"]
+
+
+def test_a_repeated_key_is_a_fault_because_the_later_one_would_silently_win() -> None:
+    with pytest.raises(PlanError, match="the key 'name' is there twice"):
+        parse(MINIMAL + "name: again\n")
+
+
+@pytest.mark.parametrize("bounds", ["", "at_most: 10 %, at_least: 5 %,"])
+def test_a_criterion_has_exactly_one_bound(bounds: str) -> None:
+    criterion = f"criteria:\n  - {{id: c, text: t, {bounds} rate: clean.accuracy}}\n"
+    assert "exactly one of at_most and at_least" in faults_of(MINIMAL + criterion)[0]
+
+
+def test_demonstration_classifiers_need_the_demonstration_images() -> None:
+    text = MINIMAL + "  - {name: demo, source: demonstration, architecture: vgg16}\n"
+    assert "demonstration classifiers know only the demonstration images" in faults_of(text)[0]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a: [", b"just text"])
+def test_what_is_no_plan_at_all_is_one_clear_error(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_bytes(content)
+    with pytest.raises(PlanError):
+        read_plan(path)
+
+
+def test_a_missing_plan_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="cannot be read"):
+        read_plan(tmp_path / "none.yaml")
+
+
+def test_the_digest_of_a_plan_is_that_of_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(MINIMAL)
+    first = read_plan(path).digest
+    path.write_text(MINIMAL + "# a comment changes what was given\n")
+    assert read_plan(path).digest != first
+
+
+@pytest.mark.parametrize("name", ["demonstration", "imagenet-universal", "own-classifier"])
+def test_the_plans_that_are_shipped_are_valid(name: str) -> None:
+    source = resources.files("plans").joinpath(f"{name}.yaml").read_bytes()
+    plan = parse_plan(source, name=name, folder=Path("/audits"))
+    assert plan.name == name
+    assert plan.criteria
+
+
+def test_the_schema_names_every_key_of_a_plan() -> None:
+    schema = json.loads(json.dumps(AuditPlan.model_json_schema()))
+    assert set(schema["properties"]) == set(AuditPlan.model_fields)
+    assert schema["additionalProperties"] is False
