@@ -1,0 +1,121 @@
+"""A network from a Python file of the user's own."""
+
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from wolfhound.classifier import Classifier, Preprocessing, state_digest
+from wolfhound.errors import ModelError
+from wolfhound.loading.finish import finish
+from wolfhound.loading.weights import load_into, read_state
+from wolfhound.store import file_sha256
+
+
+def load_factory(
+    file: Path,
+    callable: str,  # noqa: A002
+    *,
+    preprocessing: Preprocessing,
+    class_names: Sequence[str],
+    arguments: Mapping[str, Any] | None = None,
+    weights: Path | None = None,
+    name: str | None = None,
+) -> Classifier:
+    """Return the classifier around the network that a function or class of `file` makes. Runs the file's code.
+
+    Args:
+        file: a Python file; it may import its neighbours.
+        callable: what to call in it, with dots for attributes: "CifarResNet", "Zoo.small".
+        preprocessing: channel means and deviations on the [0, 1] scale, and the input size.
+        class_names: the classes, in the order of the network's scores.
+        arguments: keyword arguments of the call.
+        weights: a state dict (.pth, .pt, .safetensors); None if the factory loads them itself.
+        name: what the classifier is called; `callable` by default.
+
+    Raises:
+        ModelError: the file or the callable is missing or fails, makes no network, or its weights do not fit; or no
+            weights were given and the network comes out different each time, so that it was never trained.
+    """
+    arguments = dict(arguments or {})
+    factory = _factory(file, callable)
+    shown = f"{callable}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+    with torch.random.fork_rng(devices=[]):  # a factory's initialisation must not move the caller's randomness
+        module = _made(factory, arguments, f"{shown} of {file}")
+        again = None if weights else state_digest(_made(factory, arguments, f"{shown} of {file}").state_dict())
+    if weights is not None:
+        state = read_state(weights)
+        load_into(module, state, hint=f" of {shown}")
+        provenance = state.provenance
+    elif again != state_digest(module.state_dict()):
+        raise ModelError(
+            f"{shown} of {file} has random weights: no two calls give the same (say which weights to load)"
+        )
+    else:
+        provenance = "weights as its factory made them"
+    return finish(
+        module,
+        name=name or callable,
+        class_names=class_names,
+        preprocessing=preprocessing,
+        architecture=f"{shown} of {file.name}, SHA-256 {file_sha256(file)}",
+        provenance=provenance,
+    )
+
+
+def _factory(file: Path, callable_name: str) -> Any:
+    module = _imported(file)
+    try:
+        factory = reduce(getattr, callable_name.split("."), module)
+    except AttributeError as error:
+        public = sorted(name for name, value in vars(module).items() if callable(value) and not name.startswith("_"))
+        raise ModelError(f"{file} has no {callable_name} (it has {', '.join(public) or 'nothing to call'})") from error
+    if not callable(factory):
+        raise ModelError(f"expected {callable_name} of {file} to be callable, got {type(factory).__name__}")
+    return factory
+
+
+def _made(factory: Any, arguments: Mapping[str, Any], shown: str) -> nn.Module:
+    try:
+        module = factory(**arguments)
+    except Exception as error:  # a user's code may raise anything
+        raise ModelError(f"{shown} fails: {type(error).__name__}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"expected {shown} to return a torch.nn.Module, got {type(module).__name__}")
+    return module
+
+
+def _imported(file: Path) -> ModuleType:
+    """Return the module in `file`, read anew: bytecode caches may be older than an edit of the same second."""
+    if not file.is_file():
+        raise ModelError(f"expected a Python file at {file}, but there is none")
+    name = "wolfhound_factory_" + hashlib.sha256(bytes(file.resolve())).hexdigest()[:16]
+    loader = SourceFileLoader(name, str(file))
+    module = module_from_spec(ModuleSpec(name, loader, origin=str(file)))
+    module.__file__ = str(file)
+    sys.modules[name] = module  # dataclasses and pickling look a class's module up there
+    try:
+        with _importable(file.resolve().parent):
+            exec(loader.source_to_code(loader.get_data(str(file)), str(file)), vars(module))
+    except Exception as error:  # a user's code may raise anything
+        del sys.modules[name]
+        raise ModelError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))

@@ -1,0 +1,73 @@
+"""The last step of every door: freeze the network, name its weights, and try it once."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from wolfhound.classifier import Classifier, Preprocessing, state_digest
+from wolfhound.errors import ModelError
+
+
+def finish(
+    module: nn.Module,
+    *,
+    name: str,
+    class_names: Sequence[str],
+    preprocessing: Preprocessing,
+    architecture: str,
+    provenance: str,
+) -> Classifier:
+    """Return the classifier around `module`, in evaluation mode and without parameter gradients.
+
+    Raises:
+        ModelError: a forward pass fails, or does not give one finite score for each class name.
+    """
+    module.eval().requires_grad_(False)
+    classifier = Classifier(
+        name=name,
+        module=module,
+        class_names=tuple(class_names),
+        preprocessing=preprocessing,
+        weights_digest=state_digest(module.state_dict()),
+        architecture=architecture,
+        provenance=provenance,
+    )
+    check_outputs(classifier)
+    return classifier
+
+
+def check_outputs(classifier: Classifier) -> None:
+    """Raise unless two random images give `[2,classes]` finite scores.
+
+    Raises:
+        ModelError: says what came back instead.
+    """
+    height, width = classifier.preprocessing.input_size
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(2, 3, height, width, generator=generator).to(classifier.device, classifier.dtype)
+    try:
+        with torch.no_grad():
+            logits: object = classifier.logits(pixels)
+    except Exception as error:  # a user's network may raise anything
+        raise ModelError(
+            f"{classifier.name}: the network fails on two images of {height}x{width} "
+            f"({type(error).__name__}: {error}); is the input size right?"
+        ) from error
+    if not isinstance(logits, Tensor):
+        raise ModelError(
+            f"{classifier.name}: expected one tensor of scores, got {type(logits).__name__} "
+            "(return the logits alone, for example from a small wrapping module)"
+        )
+    classes = len(classifier.class_names)
+    if logits.ndim == 2 and logits.shape[0] == 2 and logits.shape[1] != classes:
+        raise ModelError(
+            f"{classifier.name}: the network returns {logits.shape[1]} scores but {classes} class names were given"
+        )
+    if logits.shape != (2, classes):
+        raise ModelError(f"{classifier.name}: expected scores of shape [2, {classes}], got {list(logits.shape)}")
+    if not torch.isfinite(logits).all():
+        raise ModelError(
+            f"{classifier.name}: the network returns scores that are not finite (are the weights and the "
+            "preprocessing right?)"
+        )
