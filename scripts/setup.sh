@@ -77,9 +77,12 @@ apt_install() {
     fi
     say "installing $* with apt-get"
     # An update that fails in part (another vendor's list, say) need not matter; the installation tells.
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null >&2 || true
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        -o DPkg::Lock::Timeout=300 "$@" </dev/null >&2
+    $as_root apt-get update -qq </dev/null >/dev/null 2>&1 || true
+    output=$($as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 "$@" </dev/null 2>&1) || {
+        printf '%s\n' "$output" >&2
+        return 1
+    }
 }
 
 # Installs what the system lacks, and nothing where it lacks nothing.
@@ -93,7 +96,8 @@ prepare_system() {
         lacking="the libraries $libraries, which WeasyPrint needs"
     fi
     if venv_missing "$python"; then
-        packages="$packages $("$python" -c 'import sys; print(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")')"
+        name=$("$python" -c 'import sys; print(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")')
+        packages="${packages:+$packages }$name"
         lacking="${lacking:+$lacking, and }Python's own venv and ensurepip"
     fi
     [ -n "$packages" ] || return 0
