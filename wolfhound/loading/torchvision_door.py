@@ -78,11 +78,11 @@ def load_torchvision(
             is not known; a forward pass that does not give one finite score for each class.
     """
     choice = _choose(architecture, weights, cache, progress)
-    preprocessing, assumed = _preprocessing(architecture, choice.entry, mean, std, input_size)
+    preprocessing, assumed = _preprocessing(architecture, choice, mean, std, input_size)
     names = tuple(class_names or (choice.entry.class_names if choice.entry else imagenet_class_names()))
     options = {"num_classes": len(names), **(arguments or {})}
     if architecture in _SIDE_HEADS:
-        options = {**_side_head_options(architecture, choice, stated=mean is not None), **options}
+        options = _side_head_options(architecture, choice, mean, options)
     module = _built(architecture, options, seed)
     if choice.state is not None:
         state = _renamed(choice.state) if architecture.startswith("densenet") else choice.state
@@ -133,7 +133,7 @@ def _recognised(architecture: str, state: StateFile) -> PublishedWeights | None:
 
 def _preprocessing(
     architecture: str,
-    entry: PublishedWeights | None,
+    choice: _Choice,
     mean: Channel | None,
     std: Channel | None,
     input_size: tuple[int, int] | None,
@@ -141,7 +141,7 @@ def _preprocessing(
     """Return the preprocessing, and a remark for the report where it was concluded and not stated."""
     if (mean is None) != (std is None):
         raise ModelError(f"{architecture}: expected mean and std together, got only {'mean' if mean else 'std'}")
-    known = [entry.preprocessing] if entry else _usual_preprocessing(architecture)
+    known = [choice.entry.preprocessing] if choice.entry else _usual_preprocessing(architecture)
     stated = mean is not None and std is not None
     scales = {(one.mean, one.std) for one in known}
     sizes = {one.input_size for one in known}
@@ -152,7 +152,9 @@ def _preprocessing(
     size = input_size or next(iter(sizes))
     if mean is not None and std is not None:
         return Preprocessing(mean, std, size), ""
-    remark = "" if entry else "; the preprocessing usual for this architecture is assumed"
+    remark = (
+        "" if choice.entry or choice.state is None else "; the preprocessing usual for this architecture is assumed"
+    )
     return replace(known[0], input_size=size), remark
 
 
@@ -162,17 +164,26 @@ def _usual_preprocessing(architecture: str) -> list[Preprocessing]:
     return list({entry.preprocessing for entry in published_weights(architecture)})
 
 
-def _side_head_options(architecture: str, choice: _Choice, *, stated: bool) -> dict[str, Any]:
-    """Return how GoogLeNet and Inception are built so that a file fits.
+def _side_head_options(
+    architecture: str, choice: _Choice, mean: Channel | None, stated: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the `stated` options and how GoogLeNet and Inception are built so that a file fits and normalises as it was trained.
 
-    The published ones take torchvision's normalisation and turn it into their own (`transform_input`).
+    The published ones take torchvision's usual means and turn them into their own (`transform_input`). A file of
+    unknown origin does so if nothing was stated, and does not if other means were. With the usual means stated both are
+    possible, and `arguments` must say.
     """
     names = choice.state.tensors if choice.state else {}
     heads = any(name.split(".")[0] in _SIDE_HEADS[architecture] for name in names)
-    options: dict[str, Any] = {"aux_logits": heads, "init_weights": choice.state is None}
-    if choice.state is not None and (choice.entry is not None or not stated):
-        options["transform_input"] = True
-    return options
+    options = {"aux_logits": heads, "init_weights": choice.state is None, **stated}
+    if choice.state is None or "transform_input" in stated:
+        return options
+    if choice.entry is None and mean == published_weights(architecture)[0].preprocessing.mean:
+        raise ModelError(
+            f"{architecture}: with these means, published weights are renormalised inside the network and others are "
+            'not (say arguments: {"transform_input": true} or false, or leave mean and std out)'
+        )
+    return {**options, "transform_input": choice.entry is not None or mean is None}
 
 
 def _built(architecture: str, options: dict[str, Any], seed: int) -> nn.Module:

@@ -1,6 +1,6 @@
 """Weights from files, without ever running code that a file brings along."""
 
-import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,17 +66,23 @@ def _load_pickle(path: Path) -> object:
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path} could only be read by running code that it brings along, which Wolfhound never does. If you trust "
-            f"its origin, convert it once: python -c \"import torch; saved = torch.load('{path.name}', "
-            "weights_only=False); torch.save(saved.state_dict() if hasattr(saved, 'state_dict') else "
-            f"saved['state_dict'], 'weights.pth')\" (torch says: {_first_line(error)})"
-        ) from error
     except Exception as error:  # the reader of damaged files raises nearly anything
-        raise ModelError(
-            f"{path} cannot be read as a PyTorch file ({type(error).__name__}: {_first_line(error)})"
-        ) from error
+        raise ModelError(_reading_fault(path, error)) from error
+
+
+def _reading_fault(path: Path, error: Exception) -> str:
+    """Return why torch's restricted unpickler gave up: the file asks for code, or is damaged or no such file at all."""
+    wanted = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
+    if wanted is None:
+        reason = " ".join(line.strip() for line in str(error).splitlines() if "Error" in line or "Unsupp" in line)
+        return f"{path} cannot be read as a PyTorch file; damaged? ({type(error).__name__}: {reason or error})"
+    return (
+        f"{path} can only be read by running code that it asks for ({wanted[1]}), which Wolfhound never does. If you "
+        f'trust its origin, convert it once: python -c "import torch; '
+        f"w = torch.load('{path.name}', weights_only=False); "
+        "w = w.state_dict() if hasattr(w, 'state_dict') else w.get('state_dict', w.get('model', w)); "
+        "torch.save(w, 'weights.pth')\""
+    )
 
 
 def _holds_program(path: Path) -> bool:
@@ -87,11 +93,6 @@ def _holds_program(path: Path) -> bool:
     except (zipfile.BadZipFile, OSError):
         return False
     return any(name.endswith(("constants.pkl", "archive_format", "serialized_exported_program.json")) for name in names)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:300]
 
 
 def _checked(path: Path, loaded: object) -> tuple[dict[str, Tensor], tuple[str, ...]]:
