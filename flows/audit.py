@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 from flows.audit_job import AuditJob
 from flows.bias_stage import bias_entries, bias_findings, probe
-from flows.clean_stage import clean_finding, measure_clean, stored_doubts, subject_of
+from flows.clean_stage import clean_finding, measure_clean, stored_doubts
 from flows.conclusion import conclude, image_records
 from flows.environment import machine, versions
 from flows.planning import check_against_registries
 from flows.run_folder import locked
 from flows.steps import StepValue, reused_steps
-from flows.subjects import open_loadable
+from flows.subjects import describe, open_classifier, open_loadable
 from flows.targeted_stage import fool, targeted_entries, targeted_finding
 from flows.universal_findings import (
     UniversalResults,
@@ -29,7 +29,7 @@ from flows.universal_findings import (
 )
 from flows.universal_stage import craft, csv_bytes, evaluate, universal_entries
 from reports.render import render
-from wolfhound.evidence import Evidence, Finding, RateTable, RunRecord
+from wolfhound.evidence import Evidence, Finding, RateTable, RunRecord, Subject
 from wolfhound.progress import Progress, silent
 from wolfhound.tables import rate_frame
 from wolfhound.verdicts import exit_code, overall
@@ -101,7 +101,7 @@ def conduct(
         targeted = _targeted(job, clean, call=call, progress=progress)
     with _timed(spent, "bias probes"):
         bias = _bias(job, call=call, progress=progress)
-    subjects = tuple(subject_of(job, name) for name in names) + tuple(subject for subject, _ in bias)
+    subjects = tuple(describe(open_classifier(job, name)) for name in names) + tuple(subject for subject, _ in bias)
     findings += [*universal, *targeted, *(finding for _, finding in bias)]
     return conclude(job, subjects=subjects, images=image_records(job), findings=findings, tables=tables)
 
@@ -133,12 +133,9 @@ def _targeted(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progres
     return findings
 
 
-def _bias(job: AuditJob, *, call: Call, progress: Progress) -> list[Any]:
-    return [
-        pair
-        for entry in bias_entries(job)
-        for pair in bias_findings(job, entry, call("bias", entry.name, probe, job, entry, progress))
-    ]
+def _bias(job: AuditJob, *, call: Call, progress: Progress) -> list[tuple[Subject, Finding]]:
+    values = {e.name: (e, call("bias", e.name, probe, job, e, progress)) for e in bias_entries(job)}
+    return bias_findings(values)
 
 
 @contextmanager

@@ -9,12 +9,12 @@ from flows.audit_job import AuditJob
 from flows.steps import StepValue, pack, unpack
 from flows.subjects import open_classifier, open_splits
 from flows.universal_stage import csv_bytes, read_csv
-from wolfhound.evidence import Doubt, Finding, Subject
+from wolfhound.evidence import Doubt, Finding
 from wolfhound.metrics import accuracy
 from wolfhound.progress import Progress, silent
 
 
-def measure_clean(job: AuditJob, name: str, *, progress: Progress = silent) -> StepValue:
+def measure_clean(job: AuditJob, name: str, progress: Progress = silent) -> StepValue:
     """Return the clean ledger of one classifier on the report split, and what it is. Done once."""
     classifier, splits = open_classifier(job, name, progress=progress), open_splits(job).splits
     step = job.step(f"clean/{name}", weights=classifier.weights_digest, report=splits.report.fingerprint)
@@ -30,22 +30,6 @@ def measure_clean(job: AuditJob, name: str, *, progress: Progress = silent) -> S
         }
 
     return step.once(work)
-
-
-def subject_of(job: AuditJob, name: str) -> Subject:
-    """Return what a reader has to know about one classifier."""
-    classifier = open_classifier(job, name)
-    return Subject(
-        name=name,
-        architecture=classifier.architecture,
-        provenance=classifier.provenance,
-        weights_sha256=classifier.weights_digest,
-        parameters=classifier.parameter_count,
-        input_size=classifier.preprocessing.input_size,
-        classes=len(classifier.class_names),
-        mean=classifier.preprocessing.mean,
-        std=classifier.preprocessing.std,
-    )
 
 
 def stored_doubts(value: StepValue) -> tuple[Doubt, ...]:

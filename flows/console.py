@@ -30,12 +30,12 @@ def console_progress(*, quiet: bool = False) -> Progress:
 def _bar(description: str, total: int) -> Iterator[Advance]:
     layout = "{desc:<44.44} {percentage:3.0f} % |{bar:24}| {elapsed} so far, {remaining} left"
     with tqdm(total=total, desc=description, leave=False, bar_format=layout, file=sys.stderr, mininterval=0.2) as bar:
-        yield lambda steps: _advance_bar(bar, steps)
+
+        def advance(steps: int) -> None:
+            bar.update(steps)
+
+        yield advance
     say(f"{description}: done in {format_seconds(bar.format_dict['elapsed'])}")
-
-
-def _advance_bar(bar: "tqdm[object]", steps: int) -> None:
-    bar.update(steps)
 
 
 @contextmanager

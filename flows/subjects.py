@@ -10,6 +10,7 @@ from flows.audit_job import AuditJob
 from wolfhound import demonstration, loading, sources
 from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.errors import DataError, ModelError, fault_list
+from wolfhound.evidence import Subject
 from wolfhound.images import ImageSet, Splits, split
 from wolfhound.plan import (
     CsvImages,
@@ -18,7 +19,6 @@ from wolfhound.plan import (
     FactoryClassifier,
     FitSection,
     FolderImages,
-    PreprocessingSection,
     TorchvisionClassifier,
     TorchvisionImages,
 )
@@ -71,6 +71,7 @@ def _open_images(job: AuditJob, progress: Progress) -> OpenedImages:
 
 def _read_images(job: AuditJob, progress: Progress) -> tuple[ImageSet, str]:
     section, cache = job.plan.images, job.cache / "images"
+    wanted = job.plan.splits.craft + job.plan.splits.select + job.plan.splits.report
     match section:
         case DemonstrationImages():
             images = demonstration.demonstration_images(
@@ -89,6 +90,7 @@ def _read_images(job: AuditJob, progress: Progress) -> tuple[ImageSet, str]:
                 labels=section.labels,
                 class_names=_class_names(section.class_names),
                 limit_per_class=section.limit_per_class,
+                at_least=wanted,
                 progress=progress,
             )
             return images, f"folder {section.path.name}, {_fit_text(section.fit, section.size)}"
@@ -100,6 +102,7 @@ def _read_images(job: AuditJob, progress: Progress) -> tuple[ImageSet, str]:
                 size=_pair(section.size),
                 fit=_fit(section.fit, section.size),
                 class_names=_class_names(section.class_names),
+                at_least=wanted,
                 progress=progress,
             )
             return images, f"CSV {section.path.name}, {_fit_text(section.fit, section.size)}"
@@ -113,6 +116,7 @@ def _read_images(job: AuditJob, progress: Progress) -> tuple[ImageSet, str]:
                 size=_pair(size),
                 fit=_fit(section.fit, size),
                 download=section.download,
+                at_least=wanted,
                 progress=progress,
             )
             return images, f"{section.dataset}, {section.split} split, {_fit_text(section.fit, size)}"
@@ -174,29 +178,30 @@ def _open_classifier(job: AuditJob, name: str, progress: Progress) -> Classifier
                 progress=progress,
             )
         case TorchvisionClassifier():
+            given = section.preprocessing
             classifier = loading.load_torchvision(
                 section.architecture,
+                cache=job.cache / "weights",
                 name=name,
                 weights=section.weights,
-                preprocessing=_overrides(section.preprocessing),
-                class_names=None,
+                mean=given.mean,
+                std=given.std,
+                input_size=None if given.input_size is None else _pair(given.input_size),
+                # A file of one's own says nothing about its classes; published weights know theirs.
+                class_names=images.whole.class_names if Path(section.weights).suffix else None,
+                progress=progress,
             )
         case FactoryClassifier():
             classifier = loading.load_factory(
                 section.file,
                 section.callable,
-                section.arguments,
+                arguments=section.arguments,
                 weights=section.weights,
                 preprocessing=_complete(section, images.whole.size),
                 class_names=images.whole.class_names,
                 name=name,
             )
     return _checked_classes(classifier, images.whole)
-
-
-def _overrides(section: PreprocessingSection) -> loading.PreprocessingOverrides:
-    size = None if section.input_size is None else _pair(section.input_size)
-    return loading.PreprocessingOverrides(section.mean, section.std, size)
 
 
 def _complete(section: FactoryClassifier, size: tuple[int, int]) -> Preprocessing:
@@ -236,3 +241,18 @@ def open_loadable(job: AuditJob, *, progress: Progress = silent) -> None:
                 faults.append(str(error))
     if faults:
         raise ModelError(fault_list(f"{len(faults)} classifier(s) cannot be opened:", faults))
+
+
+def describe(classifier: Classifier) -> Subject:
+    """Return what a reader has to know about a classifier."""
+    return Subject(
+        name=classifier.name,
+        architecture=classifier.architecture,
+        provenance=classifier.provenance,
+        weights_sha256=classifier.weights_digest,
+        parameters=classifier.parameter_count,
+        input_size=classifier.preprocessing.input_size,
+        classes=len(classifier.class_names),
+        mean=classifier.preprocessing.mean,
+        std=classifier.preprocessing.std,
+    )

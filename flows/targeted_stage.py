@@ -68,7 +68,7 @@ def attacked_images(job: AuditJob, entry: TargetedEntry) -> tuple[ImageSet, NDAr
     return images, (images.labels + shift) % len(names)
 
 
-def fool(job: AuditJob, entry: TargetedEntry, name: str, *, progress: Progress = silent) -> StepValue:
+def fool(job: AuditJob, entry: TargetedEntry, name: str, progress: Progress = silent) -> StepValue:
     """Return the ledger of the targeted attack on one classifier, and the shown adversarial images. Done once."""
     classifier = open_classifier(job, name)
     images, targets = attacked_images(job, entry)

@@ -26,13 +26,12 @@ def through_prefect(kind: str, label: str, function: Callable[..., StepValue], /
     A unit computes and asks nothing of the network: a failure would only repeat itself, so there are no retries.
     """
     unit = task(
-        function,
         name=kind,
         task_run_name=f"{kind}: {label}",
         tags=[TAG, kind],
         cache_policy=NO_CACHE,
         persist_result=False,
-    )
+    )(function)
     value: StepValue = unit(*arguments)
     return value
 

@@ -52,7 +52,7 @@ def universal_entries(job: AuditJob) -> tuple[UniversalEntry, ...]:
     return tuple(entries)
 
 
-def craft(job: AuditJob, entry: UniversalEntry, source: str, *, progress: Progress = silent) -> StepValue:
+def craft(job: AuditJob, entry: UniversalEntry, source: str, progress: Progress = silent) -> StepValue:
     """Return the perturbation computed on `source`: artefact, history and seed. Done once."""
     classifier, splits = open_classifier(job, source), open_splits(job).splits
     seed = job.seed("universal", entry.name, source)
@@ -91,7 +91,7 @@ def craft(job: AuditJob, entry: UniversalEntry, source: str, *, progress: Progre
     return step.once(work)
 
 
-def evaluate(job: AuditJob, target: str, crafted: Mapping[str, StepValue], *, progress: Progress = silent) -> StepValue:
+def evaluate(job: AuditJob, target: str, crafted: Mapping[str, StepValue], progress: Progress = silent) -> StepValue:
     """Return the per-image ledger of one target under every perturbation and control. Done once.
 
     `crafted` maps a ledger column to what `craft` returned for it. Each image goes through the target once clean and
