@@ -1,0 +1,124 @@
+"""The versioned data files that a report prints: crosswalk, reference table, glossary, names of measures."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import yaml
+from pydantic import TypeAdapter
+
+Standing = Literal["sufficient", "partial", "absent"]
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One clause, what it asks for, and what a run must hold (`needs`) to be evidence for it."""
+
+    clause: str
+    asks: str
+    evidence: str
+    needs: tuple[str, ...]
+    sections: tuple[str, ...]
+    ceiling: Literal["sufficient", "partial"]
+
+
+@dataclass(frozen=True)
+class Framework:
+    """A law or standard with its edition; `verified_on` is None as long as nobody compared it with the primary text."""
+
+    name: str
+    edition: str
+    verified_on: str | None
+    clauses: tuple[Clause, ...]
+
+
+@dataclass(frozen=True)
+class Crosswalk:
+    """All clauses, with the edition of the file and what in it is still to be verified."""
+
+    edition: str
+    note: str
+    to_be_verified: tuple[str, ...]
+    frameworks: tuple[Framework, ...]
+
+
+@dataclass(frozen=True)
+class ReferenceTable:
+    """A published table of fooling rates in percent, as reference only."""
+
+    edition: str
+    title: str
+    source: str
+    conditions: str
+    not_comparable: str
+    columns: tuple[str, ...]
+    rows: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a rate is called in print and what it counts."""
+
+    label: str
+    definition: str
+
+
+@dataclass(frozen=True)
+class Term:
+    """A glossary entry."""
+
+    term: str
+    meaning: str
+
+
+def _read(name: str) -> Any:
+    return yaml.safe_load((files("reports") / "data" / name).read_text(encoding="utf-8"))
+
+
+@cache
+def crosswalk() -> Crosswalk:
+    """Return the clause crosswalk."""
+    return TypeAdapter(Crosswalk).validate_python(_read("crosswalk.yaml"))
+
+
+@cache
+def reference_2017() -> ReferenceTable:
+    """Return the cross-architecture table of 2017."""
+    return TypeAdapter(ReferenceTable).validate_python(_read("reference_2017.yaml"))
+
+
+@cache
+def glossary() -> tuple[Term, ...]:
+    """Return the glossary in alphabetical order."""
+    return TypeAdapter(tuple[Term, ...]).validate_python(_read("glossary.yaml"))
+
+
+@cache
+def standing_limitations() -> tuple[str, ...]:
+    """Return what limits every audit, whatever it measured."""
+    return TypeAdapter(tuple[str, ...]).validate_python(_read("limitations.yaml"))
+
+
+@cache
+def _measures() -> dict[str, Measure]:
+    return TypeAdapter(dict[str, Measure]).validate_python(_read("measures.yaml"))
+
+
+def measure(name: str) -> Measure:
+    """Return how a rate of that name is printed. A name that nobody described is printed in words, undefined.
+
+    >>> measure("from caffenet").label
+    'Crafted on caffenet'
+    >>> measure("my_rate").label
+    'My rate'
+    """
+    known = _measures()
+    if name in known:
+        return known[name]
+    for pattern, entry in known.items():
+        prefix = pattern.removesuffix("*")
+        if prefix != pattern and name.startswith(prefix):
+            return Measure(entry.label.replace("{}", name.removeprefix(prefix)), entry.definition)
+    words = name.replace("_", " ").strip()
+    return Measure(words[:1].upper() + words[1:], "")

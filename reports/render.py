@@ -1,0 +1,60 @@
+"""Renders a run folder's stored evidence to report.html and report.pdf. Needs no torch, no network and no clock."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reports import wording
+from reports.attachments import MANIFEST, collect
+from reports.page import Audit, fill
+from reports.pdf import write_pdf
+from reports.pictures import MemoryLinks, Pictures, data_uri
+from reports.xmp import Digests
+from wolfhound.store import EvidenceStore
+
+HTML_NAME = "report.html"
+PDF_NAME = "report.pdf"
+
+
+@dataclass(frozen=True)
+class RenderedReport:
+    """Where the two files of a report lie."""
+
+    html: Path
+    pdf: Path
+
+
+def render(store: EvidenceStore) -> RenderedReport:
+    """Write report.html and report.pdf into the run folder, from what it stores alone, and return where they are.
+
+    The same evidence gives the same bytes. The folder is not sealed: whoever calls this does that afterwards.
+
+    Raises:
+        EvidenceError: a file or a value that the report needs is missing or malformed.
+        VerificationError: a stored file isn't what its digest says.
+    """
+    audit = read(store)
+    html = html_bytes(audit)
+    pdf = pdf_bytes(audit)
+    store.write(HTML_NAME, html)
+    store.write(PDF_NAME, pdf)
+    return RenderedReport(store.root / HTML_NAME, store.root / PDF_NAME)
+
+
+def read(store: EvidenceStore) -> Audit:
+    """Return everything that a report is made of, read and checked."""
+    evidence = store.evidence()
+    return Audit(evidence, store.run_record(), collect(store, evidence), Pictures(store))
+
+
+def html_bytes(audit: Audit) -> bytes:
+    """Return the report as one HTML file that needs nothing beside it."""
+    return fill(audit, data_uri, screen=True).encode()
+
+
+def pdf_bytes(audit: Audit) -> bytes:
+    """Return the report as PDF/A-3a and PDF/UA-1 with its evidence attached."""
+    links = MemoryLinks()
+    html = fill(audit, links, screen=False)
+    digests = Digests(audit.attachments["evidence.json"].sha256, audit.attachments[MANIFEST].sha256)
+    created = wording.moment(audit.run.finished)
+    return write_pdf(html, links, audit.attachments, digests=digests, created=created)

@@ -1,0 +1,87 @@
+"""The outline of a report: its sections in order, and which of them have something that was tested."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wolfhound.evidence import Evidence, Finding, Kind
+
+# anchor, title, and the kinds of finding that a section prints; a section with kinds but no finding was not tested.
+_OUTLINE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("verdict", "Verdict", ()),
+    ("scope", "Scope", ()),
+    ("register", "Findings register", ()),
+    ("clean", "Clean performance", ("clean",)),
+    ("table", "Cross-architecture fooling", ("transfer",)),
+    ("universal", "Universal perturbations", ("universal",)),
+    ("targeted", "Targeted fooling", ("targeted",)),
+    ("natural", "Natural robustness", ("natural",)),
+    ("bias", "Bias probes", ("bias",)),
+    ("inside", "Inside the network", ("inside",)),
+    ("adequacy", "Adequacy of the attacks", ()),
+    ("limitations", "Limitations", ()),
+    ("crosswalk", "Clause crosswalk", ()),
+    ("annexes", "Annexes", ()),
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One numbered section. `tested` is False where its stage did not run."""
+
+    number: int
+    anchor: str
+    title: str
+    tested: bool
+    findings: tuple[Finding, ...]
+    shared: Mapping[str, str]
+
+
+def sections(evidence: Evidence) -> tuple[Section, ...]:
+    """Return the outline, each section with its findings and the conditions that all of those share."""
+    return tuple(
+        _section(number, anchor, title, kinds, evidence)
+        for number, (anchor, title, kinds) in enumerate(_OUTLINE, start=1)
+    )
+
+
+def _section(number: int, anchor: str, title: str, kinds: Sequence[str], evidence: Evidence) -> Section:
+    findings = tuple(finding for finding in evidence.findings if finding.kind in kinds)
+    has_table = anchor == "table" and bool(evidence.tables)
+    tested = not kinds or bool(findings) or has_table
+    return Section(number, anchor, title, tested, findings, shared_conditions(findings))
+
+
+def section_of(kind: Kind) -> str:
+    """Return the anchor of the section that prints findings of that kind.
+
+    >>> section_of("transfer")
+    'table'
+    """
+    return next(anchor for anchor, _, kinds in _OUTLINE if kind in kinds)
+
+
+def shared_conditions(findings: Sequence[Finding]) -> dict[str, str]:
+    """Return the conditions that are the same in every finding, in printing order: they are printed once.
+
+    One finding alone shares nothing: its conditions stay with it.
+    """
+    if len(findings) < 2:
+        return {}
+    first, *others = findings
+    return {
+        name: text for name, text in first.conditions.items() if all(f.conditions.get(name) == text for f in others)
+    }
+
+
+_SIZES = ("threat", "norm", "epsilon", "size", "norm and epsilon", "norm & epsilon")
+
+
+def capability(section: Section) -> tuple[str, ...]:
+    """Return how large a change the section's attackers may make, in the words of the findings' conditions."""
+    words = (
+        f"{name} {text}"
+        for finding in section.findings
+        for name, text in finding.conditions.items()
+        if name.casefold() in _SIZES
+    )
+    return tuple(dict.fromkeys(words))

@@ -1,0 +1,41 @@
+"""Which characters the bundled fonts can draw. A PDF may hold no missing glyph, and no report may print a blank."""
+
+import io
+import re
+from functools import cache
+
+from reports.pictures import font
+
+FONTS = {
+    "sans": "IBMPlexSans-Regular.woff2",
+    "sans-italic": "IBMPlexSans-Italic.woff2",
+    "sans-bold": "IBMPlexSans-SemiBold.woff2",
+    "condensed": "IBMPlexSansCondensed-Regular.woff2",
+    "mono": "IBMPlexMono-Regular.woff2",
+}
+_TEXT_FONTS = ("sans", "sans-italic", "sans-bold", "condensed")  # what mono lacks is taken from sans
+
+
+@cache
+def covered() -> frozenset[int]:
+    """Return the code points that all text fonts can draw."""
+    from fontTools.ttLib import TTFont
+
+    maps = [TTFont(io.BytesIO(font(FONTS[name]))).getBestCmap() for name in _TEXT_FONTS]
+    return frozenset(set.intersection(*(set(map_) for map_ in maps)) | {0x0A, 0x09, 0x0D})
+
+
+def printable(text: str) -> str:
+    """Return the text with each character that the fonts lack named by its code point.
+
+    So a report is the same on every machine, whatever fonts that has, and nothing vanishes.
+
+    >>> printable("Wölfe, δ ≤ ε, 狼")
+    'Wölfe, δ ≤ ε, ‹U+72FC›'
+    """
+    known = covered()
+    return re.sub(r"[^\n\t\x20-\x7e]", lambda match: _named(match[0], known), text)
+
+
+def _named(sign: str, known: frozenset[int]) -> str:
+    return sign if ord(sign) in known else f"‹U+{ord(sign):04X}›"
