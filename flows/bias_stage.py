@@ -1,6 +1,6 @@
 """The wolf/husky probe of the demonstration: a confounded and a balanced classifier, backgrounds swapped on both.
 
-Both verdicts are controls of the audit itself: a planted shortcut must be caught and a balanced classifier must pass. If
+Both verdicts are controls of the audit itself: a planted shortcut must be caught, a balanced classifier must pass. If
 either fails, both findings are in doubt.
 """
 

@@ -1,0 +1,1 @@
+"""Networks that torchvision lacks: VGG-F, CaffeNet and the compact demonstration family."""
