@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows import process_settings
 from wolfhound import __version__
 from wolfhound.errors import WolfhoundError
 from wolfhound.plan import AuditPlan
@@ -33,6 +34,7 @@ app = typer.Typer(
     help="Audit image classifiers: universal perturbations, transfer tables, targeted fooling, bias probes, reports.",
     epilog=_CODES,
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -105,10 +107,8 @@ def default_cache() -> Path:
 def _audit(plan: PlanFile, command: str, output: Path | None, cache: Path | None, *, quiet: bool, plain: bool) -> int:
     """Run an audit and return its exit code: bad input is told apart from a run that broke off."""
     wanted_cache = (cache or plan.plan.cache or default_cache()).resolve()
-    if not plain:
-        from flows import prefect_settings
-
-        prefect_settings.configure(wanted_cache)
+    process_settings.configure(wanted_cache, prefect=not plain)
+    process_settings.interrupt_on_termination()
     from flows.audit import prepare
     from flows.audit_job import AuditJob
     from flows.console import console_progress, say
@@ -161,6 +161,7 @@ def _broke_off(error: BaseException, command: str) -> int:
 @app.command()
 def report(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
     """Render the report again from the stored evidence alone. No network is loaded."""
+    process_settings.configure(default_cache(), prefect=False)
     from flows.run_folder import locked
     from reports.render import render
     from wolfhound.store import EvidenceStore

@@ -1,6 +1,6 @@
 """The audit as a Prefect flow: one thin task around each unit of work.
 
-Import it only after `flows.prefect_settings.configure`. Values are small JSON; images, networks and perturbations go
+Import it only after `flows.process_settings.configure`. Values are small JSON; images, networks and perturbations go
 through the evidence store, never through Prefect's results.
 """
 

@@ -1,4 +1,4 @@
-"""Facts about Prefect's embedded default: at home in our cache, telemetry off, and the user's own settings stand."""
+"""Facts about an audit's process: Prefect at home in our cache, telemetry off, and the user's own settings stand."""
 
 import os
 import subprocess
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from flows import prefect_settings
+from flows import process_settings
 from wolfhound.errors import PlanError
 
 LOOK = """
 import os, sys
 from pathlib import Path
-from flows import prefect_settings
-prefect_settings.configure(Path(sys.argv[1]))
+from flows import process_settings
+process_settings.configure(Path(sys.argv[1]), prefect=True)
 from prefect.settings import get_current_settings
 settings = get_current_settings()
 print(settings.home, settings.server.analytics_enabled, settings.server.ephemeral.startup_timeout_seconds)
@@ -40,7 +40,7 @@ def test_an_unusable_home_fails_at_once_and_not_after_half_a_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.delenv("PREFECT_HOME", raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ) | {"PREFECT_HOME": str(tmp_path / "file")})
     monkeypatch.delitem(sys.modules, "prefect", raising=False)
-    with pytest.raises(PlanError, match="writable folder for Prefect"):
-        prefect_settings.configure(tmp_path / "file")
+    with pytest.raises(PlanError, match=r"writable folder at .*file"):
+        process_settings.configure(tmp_path, prefect=True)
