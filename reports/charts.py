@@ -3,17 +3,18 @@
 import io
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Criterion
 from wolfhound.statistics import Rate
 
 _INK, _LINE, _GRID = "#3d4a55", "#175a8c", "#cfd6dc"
-_INCHES = (4.4, 1.9)
-_RULES = {"svg.fonttype": "none", "svg.hashsalt": "wolfhound", "font.family": "sans-serif", "font.size": 8.5}
+_INCHES = (4.4, 1.55)
 
 
-def line_chart(points: Sequence[tuple[float, float]], *, x_label: str, y_label: str) -> bytes:
+@lru_cache(maxsize=256)
+def line_chart(points: tuple[tuple[float, float], ...], *, x_label: str, y_label: str) -> bytes:
     """Return an SVG file of the points, joined in order. Shares (all values in [0, 1]) get an axis from 0 to 100 %.
 
     Raises:
@@ -25,9 +26,12 @@ def line_chart(points: Sequence[tuple[float, float]], *, x_label: str, y_label: 
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
-    shares = all(0 <= value <= 1 for _, value in points)
-    with rc_context(_RULES):
+    shares = all_shares(points)
+    with rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "wolfhound", "font.family": "sans-serif", "font.size": 8.5}
+    ):
         figure = Figure(figsize=_INCHES, layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
@@ -35,7 +39,7 @@ def line_chart(points: Sequence[tuple[float, float]], *, x_label: str, y_label: 
         axes.plot([x for x, _ in points], values, color=_LINE, marker="o", markersize=3.6, clip_on=False)
         axes.set_xlabel(x_label, color=_INK)
         axes.set_ylabel("%" if shares else "", color=_INK, rotation=0, ha="right", va="center")
-        axes.xaxis.get_major_locator().set_params(integer=all(x == int(x) for x, _ in points))
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=all(x == int(x) for x, _ in points)))
         if shares:
             axes.set_ylim(0, 100)
         axes.grid(axis="y", color=_GRID, linewidth=0.6)
@@ -45,6 +49,11 @@ def line_chart(points: Sequence[tuple[float, float]], *, x_label: str, y_label: 
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return _in_our_font(stream.getvalue()).encode()
+
+
+def all_shares(points: Sequence[tuple[float, float]]) -> bool:
+    """Return whether every value lies in [0, 1], so that it is printed in percent."""
+    return all(0 <= value <= 1 for _, value in points)
 
 
 def _in_our_font(svg: str) -> str:

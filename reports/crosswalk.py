@@ -41,7 +41,7 @@ def map_clauses(crosswalk: Crosswalk, evidence: Evidence) -> tuple[Mapped, ...]:
     than tests can give. Sufficient: all of it. A finding in doubt is not evidence enough for more than partial.
     """
     held = present(evidence)
-    doubted = {finding.kind for finding in evidence.findings if finding.doubts}
+    doubted: frozenset[str] = frozenset(finding.kind for finding in evidence.findings if finding.doubts)
     return tuple(
         Mapped(framework, clause, _standing(clause, held, doubted), tuple(n for n in clause.needs if n not in held))
         for framework in crosswalk.frameworks
@@ -49,7 +49,7 @@ def map_clauses(crosswalk: Crosswalk, evidence: Evidence) -> tuple[Mapped, ...]:
     )
 
 
-def _standing(clause: Clause, held: frozenset[str], doubted: set[str]) -> Standing:
+def _standing(clause: Clause, held: frozenset[str], doubted: frozenset[str]) -> Standing:
     if not any(need in held for need in clause.needs):
         return "absent"
     complete = all(need in held and need not in doubted for need in clause.needs)

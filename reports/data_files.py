@@ -105,6 +105,19 @@ def _measures() -> dict[str, Measure]:
     return TypeAdapter(dict[str, Measure]).validate_python(_read("measures.yaml"))
 
 
+def kind_of_measure(name: str) -> Measure:
+    """Return what kind of rate a name stands for: "from caffenet" and "from vgg16" are of one kind.
+
+    >>> kind_of_measure("from caffenet").label
+    'Crafted on …'
+    """
+    known = _measures()
+    for pattern, entry in known.items():
+        if pattern.endswith("*") and name.startswith(pattern.removesuffix("*")) and name not in known:
+            return Measure(entry.label.replace("{}", "…"), entry.definition)
+    return measure(name)
+
+
 def measure(name: str) -> Measure:
     """Return how a rate of that name is printed. A name that nobody described is printed in words, undefined.
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports import wording
-from reports.data_files import ReferenceTable
+from reports.data_files import ReferenceTable, measure
 from wolfhound.errors import EvidenceError
-from wolfhound.evidence import RateTable
+from wolfhound.evidence import Finding, RateTable
 from wolfhound.statistics import Rate
 
 COLUMNS_PER_BLOCK = 7
@@ -65,7 +65,7 @@ def _block(table: RateTable, order: Sequence[int], start: int, stop: int) -> Blo
         Row(
             table.rows[index],
             tuple(
-                _cell(rate, (table.rows[index], column) in table.marked)
+                _cell(rate, marked=(table.rows[index], column) in table.marked)
                 for column, rate in zip(columns, table.cells[index][start:stop], strict=True)
             ),
             table.rows[index] in table.control_rows,
@@ -75,10 +75,24 @@ def _block(table: RateTable, order: Sequence[int], start: int, stop: int) -> Blo
     return Block(columns, rows)
 
 
-def _cell(rate: Rate | None, marked: bool) -> Cell:
+def _cell(rate: Rate | None, *, marked: bool) -> Cell:
     if rate is None or not rate.measured:
         return Cell((wording.NOT_MEASURED,), 0, marked, measured=False)
     return Cell(wording.percent_parts(rate), shade(rate.share), marked)
+
+
+def overview(findings: Sequence[Finding]) -> Block | None:
+    """Return the rates that several findings share, one row a finding; None where there is nothing to compare."""
+    if len(findings) < 2:
+        return None
+    names = [name for name in findings[0].rates if all(name in finding.rates for finding in findings)]
+    if not names:
+        return None
+    rows = tuple(
+        Row(finding.id.partition("/")[2], tuple(_cell(finding.rates[name], marked=False) for name in names))
+        for finding in findings
+    )
+    return Block(tuple(measure(name).label for name in names), rows)
 
 
 def reference_block(table: ReferenceTable) -> Block:
@@ -97,7 +111,7 @@ def reference_block(table: ReferenceTable) -> Block:
 
 
 def rate_table_csv(table: RateTable) -> bytes:
-    """Return a table as CSV, one line a cell: row, column, successes, total, share, interval. Unmeasured cells are empty."""
+    """Return a table as CSV, one line a cell: its names, counts, share and interval. Unmeasured cells are empty."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(("row", "column", "successes", "total", "denominator", "share", "low", "high", "control", "marked"))

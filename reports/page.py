@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from reports import data_files, matrix, wording
 from reports.attachments import Attachments
-from reports.charts import line_chart, strip
+from reports.charts import all_shares, line_chart, strip
 from reports.crosswalk import clauses_by_section, map_clauses
 from reports.pictures import PNG, SVG, WOFF2, Link, Pictures, font
 from reports.register import control_checks, register, unjudged
@@ -21,7 +21,7 @@ from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Artefact, Evidence, Finding, Gallery, Judgement, Picture, RunRecord
 from wolfhound.verdicts import SEVERITIES
 
-LABELS_SHOWN = 10
+LABELS_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,9 @@ def _environment(audit: Audit, link: Link) -> Environment:
     )
     environment.filters["strip"] = lambda summary: link(strip(summary.observed, summary.criterion), SVG)
     environment.filters.update(measure=data_files.measure, blocks=matrix.blocks, reference_block=matrix.reference_block)
-    environment.filters.update(columns=_columns, top=_top, axes=_axes, capability=capability)
+    environment.filters.update(
+        columns=_columns, all_shares=all_shares, overview=matrix.overview, top=_top, axes=_axes, capability=capability
+    )
     environment.tests["single_picture"] = lambda gallery: [len(row) for row in gallery.rows] == [1]
     environment.globals.update(
         verdict_words=wording.VERDICT_WORDS,

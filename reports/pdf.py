@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from reports.attachments import Attachments
-from reports.typefaces import printable
 from reports.pictures import MemoryLinks
+from reports.typefaces import printable
 from reports.xmp import Digests, declare
 from wolfhound.errors import EvidenceError
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reports.data_files import Measure, kind_of_measure
 from wolfhound.evidence import Evidence, Finding, Kind
 
 # anchor, title, and the kinds of finding that a section prints; a section with kinds but no finding was not tested.
@@ -34,6 +35,7 @@ class Section:
     tested: bool
     findings: tuple[Finding, ...]
     shared: Mapping[str, str]
+    measures: tuple[Measure, ...]
 
 
 def sections(evidence: Evidence) -> tuple[Section, ...]:
@@ -48,7 +50,9 @@ def _section(number: int, anchor: str, title: str, kinds: Sequence[str], evidenc
     findings = tuple(finding for finding in evidence.findings if finding.kind in kinds)
     has_table = anchor == "table" and bool(evidence.tables)
     tested = not kinds or bool(findings) or has_table
-    return Section(number, anchor, title, tested, findings, shared_conditions(findings))
+    measures = tuple(dict.fromkeys(kind_of_measure(name) for finding in findings for name in finding.rates))
+    defined = tuple(measure for measure in measures if measure.definition)
+    return Section(number, anchor, title, tested, findings, shared_conditions(findings), defined)
 
 
 def section_of(kind: Kind) -> str:

@@ -19,7 +19,7 @@ _TEXT_FONTS = ("sans", "sans-italic", "sans-bold", "condensed")  # what mono lac
 @cache
 def covered() -> frozenset[int]:
     """Return the code points that all text fonts can draw."""
-    from fontTools.ttLib import TTFont
+    from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 
     maps = [TTFont(io.BytesIO(font(FONTS[name]))).getBestCmap() for name in _TEXT_FONTS]
     return frozenset(set.intersection(*(set(map_) for map_ in maps)) | {0x0A, 0x09, 0x0D})

@@ -1,4 +1,4 @@
-"""How values become words. Every number of a report passes through here; a missing one is never printed as blank or 0."""
+"""How values become words. Every number of a report passes through here; a missing one never prints as blank or 0."""
 
 import math
 import re

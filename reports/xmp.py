@@ -55,13 +55,14 @@ def _extended(data: bytes, digests: Digests) -> bytes:
         ElementTree.SubElement(description, f"{{{uri}}}{name}").text = text
     schemas = ElementTree.SubElement(rdf, f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
     bag = ElementTree.SubElement(ElementTree.SubElement(schemas, f"{{{_EXTENSION}}}schemas"), f"{{{RDF}}}Bag")
-    _schema(bag, "PDF/UA identification", PDFUA, "pdfuaid", {"part": ("Integer", "internal", "Part of ISO 14289")})
-    text = {
+    part = {"part": ("Integer", "internal", "Part of ISO 14289")}
+    _schema(bag, "PDF/UA identification", PDFUA, "pdfuaid", part)
+    declared = {
         "evidenceSha256": ("Text", "external", "SHA-256 of the attached evidence.json"),
         "manifestSha256": ("Text", "external", "SHA-256 of the attached manifest.json"),
     }
-    _schema(bag, "Wolfhound report", WOLFHOUND, "wolfhound", text)
-    return ElementTree.tostring(rdf, encoding="utf-8")
+    _schema(bag, "Wolfhound report", WOLFHOUND, "wolfhound", declared)
+    return bytes(ElementTree.tostring(rdf, encoding="utf-8"))
 
 
 def _schema(

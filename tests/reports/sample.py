@@ -138,7 +138,7 @@ def clean(folder: Folder, index: int, name: str) -> Finding:
         knowledge="none",
         conditions={"images": "report split, 1000 images", "batch size": "100"},
         rates={"accuracy": rate(0.91 - 0.01 * index)},
-        counts={"per class": {label: 91 - index for label in CLASSES}},
+        counts={"per class": dict.fromkeys(CLASSES, 91 - index)},
         ledgers={"predictions": folder.ledger(f"clean {name}")},
         artefacts={"confusion matrix": folder.store.put(("\n".join(lines) + "\n").encode(), ".csv")},
         reproduce="wolfhound run plans/demonstration.yaml --only clean",
