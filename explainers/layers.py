@@ -1,4 +1,4 @@
-"""Find the layer to explain: the last convolutional feature map before pooling."""
+"""Find the layer to explain: the last convolutional feature map that is fine enough to look at."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -58,28 +58,34 @@ def _traced(module: nn.Module, calls: list[Call]) -> Iterator[None]:
             handle.remove()
 
 
-def default_layer(classifier: Classifier) -> str:
-    """Return the dotted name of the last convolutional feature map before pooling.
+LEAST_SIDE = 7
+"""Places along the shorter side that a map should have: what a network for 224 pixels gives (224 / 32)."""
 
-    The rule, on a traced forward pass: take the last convolution whose output has more than one place and is not itself
-    the class scores (one channel a class and no layer with weights behind it, as in SqueezeNet). From there take the
-    last module to finish on the same grid `[h,w]` that is no pooling and no dropout, runs once, and comes before the
-    score convolution if there is one: normalisation, activation and the block around the convolution are included, so a
-    ResNet gives "layer4", a VGG the last ReLU, a DenseNet "features".
+
+def default_layer(classifier: Classifier, *, least_side: int = LEAST_SIDE) -> str:
+    """Return the dotted name of the last convolutional feature map that is fine enough to look at.
+
+    The rule, on a traced forward pass: take the last convolution whose output has at least `least_side` places along
+    its shorter side, is no class scores (one channel a class and no layer with weights behind it, as in SqueezeNet) and
+    lies in no block that ends on another grid. From there take the last module to finish on the same grid `[h,w]` that
+    is no pooling and no dropout, runs once, and comes before the score convolution if there is one: normalisation,
+    activation and the block around the convolution are included.
+
+    At 224 pixels that is the last feature map before pooling: a ResNet gives "layer4", a VGG the last ReLU, a DenseNet
+    "features". Networks for small images shrink to 2 x 2 places or fewer, which show nothing, so an earlier map is
+    taken; where none is as fine as asked, the last of more than one place.
 
     Raises:
         ModelError: there is no such layer (a network of dense layers, or of tokens as in ViT and Swin).
     """
     calls = trace(classifier)
-    weighted = [i for i, call in enumerate(calls) if _has_own_weights(call.module)]
-    spatial = [i for i in weighted if isinstance(calls[i].module, _CONVOLUTIONS) and calls[i].grid is not None]
-    end = len(calls)
-    if spatial and spatial[-1] == weighted[-1] and calls[spatial[-1]].shape[1] == len(classifier.class_names):
-        end = spatial.pop()
-    if not spatial:
+    convolutions, end = _convolutions(calls, classes=len(classifier.class_names))
+    if not convolutions:
         raise ModelError(f"{classifier.name}: no convolution with a feature map of more than one place {_MEND}")
-    runs = Counter(call.name for call in calls)
-    chosen = _last_on_grid(calls, start=spatial[-1], end=end, runs=runs)
+    fine = [
+        i for i in convolutions if min(calls[i].grid or (0, 0)) >= least_side and _ends_on_its_grid(calls[i], calls)
+    ]
+    chosen = _last_on_grid(calls, start=(fine or convolutions)[-1], end=end)
     _check_no_tokens(classifier, calls[chosen + 1 :], calls[chosen])
     return calls[chosen].name
 
@@ -87,15 +93,27 @@ def default_layer(classifier: Classifier) -> str:
 _MEND = "(name a layer of the form [B, C, h, w] yourself)"
 
 
-def _has_own_weights(module: nn.Module) -> bool:
-    return next(module.parameters(recurse=False), None) is not None
+def _convolutions(calls: list[Call], *, classes: int) -> tuple[list[int], int]:
+    """Return where convolutions gave a feature map, and where features end: at a convolution of scores or behind all."""
+    weighted = [i for i, call in enumerate(calls) if next(call.module.parameters(recurse=False), None) is not None]
+    found = [i for i in weighted if isinstance(calls[i].module, _CONVOLUTIONS) and calls[i].grid is not None]
+    if found and found[-1] == weighted[-1] and calls[found[-1]].shape[1] == classes:
+        return found[:-1], found[-1]
+    return found, len(calls)
 
 
-def _last_on_grid(calls: list[Call], *, start: int, end: int, runs: Counter[str]) -> int:
+def _ends_on_its_grid(call: Call, calls: list[Call]) -> bool:
+    """Whether no block around the call ends on another grid. Plain sequences are chains and hide no shortcut."""
+    blocks = [other for other in calls if other.name and call.name.startswith(f"{other.name}.")]
+    return all(isinstance(block.module, nn.Sequential) or block.grid == call.grid for block in blocks)
+
+
+def _last_on_grid(calls: list[Call], *, start: int, end: int) -> int:
+    runs = Counter(call.name for call in calls)
     for index in range(end - 1, start, -1):
         call = calls[index]
         plain = call.name and runs[call.name] == 1 and not isinstance(call.module, (*_POOLINGS, *_PASSING))
-        if plain and call.grid == calls[start].grid:
+        if plain and call.grid == calls[start].grid and _ends_on_its_grid(call, calls):
             return index
     return start
 

@@ -4,6 +4,7 @@ A map that stays as it was while the weights are destroyed shows the image, not 
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,22 +17,26 @@ from torch.nn import functional
 
 from explainers.base import Explainer, Maps, Targets
 from explainers.layers import trace
-from explainers.resampling import mean_effect
+from explainers.resampling import Effect, mean_effect
 from wolfhound.classifier import Classifier
-from wolfhound.statistics import Interval
 
 
 @dataclass(frozen=True, eq=False)
 class RandomisationCheck:
-    """What became of the maps when the weights were randomised from the output down.
+    """What became of the maps when the weights were randomised.
 
     Attributes:
         method, layer: what was checked.
-        stages: one row a stage: stage, layers (randomised so far), deepest (name of the lowest of them), spearman (mean
-            over images of |rank correlation| of the raw maps), ssim (mean, of the normalised maps).
-        ledger: stage, image (position in the batch), spearman, ssim.
-        similarity: mean |rank correlation| with every layer randomised; `interval` its bootstrap interval over images.
-        limit: what the interval must stay below.
+        stages: one row a stage of the cascade from the output down: stage, layers (randomised so far), deepest (name of
+            the lowest of them), spearman and absolute (means over images of the rank correlation and of its magnitude,
+            raw maps), ssim (mean, normalised maps).
+        draws: one row an image and draw of the whole network's weights: draw, image (position in the batch), spearman,
+            absolute, chance (mean magnitude against the other images' maps).
+        kept: mean rank correlation with every layer randomised, over images and draws. High where a map shows the image
+            or a fixed pattern.
+        image_specific: mean of absolute - chance. High where a map shows the image with a sign that the weights choose;
+            what two maps share by their grid and borders alone is taken off.
+        limit: what the upper ends of both intervals must stay below.
         compared: images with a map that was not constant; `constant` those without, which say nothing.
         seed: of the randomisation.
     """
@@ -39,9 +44,9 @@ class RandomisationCheck:
     method: str
     layer: str
     stages: pd.DataFrame = field(repr=False)
-    ledger: pd.DataFrame = field(repr=False)
-    similarity: float
-    interval: Interval
+    draws: pd.DataFrame = field(repr=False)
+    kept: Effect
+    image_specific: Effect
     limit: float
     compared: int
     constant: int
@@ -49,16 +54,18 @@ class RandomisationCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether the map depends on the weights: the interval of the similarity lies below the limit."""
-        return self.interval.high < self.limit
+        """Whether the map depends on the weights: both intervals lie below the limit."""
+        return max(self.kept.interval.high, self.image_specific.interval.high) < self.limit
 
     @property
     def text(self) -> str:
         """The verdict as it is printed beside a figure."""
         verdict = "the maps depend on the learned weights" if self.passed else "NOT shown to depend on the weights"
+        kept, specific = self.kept, self.image_specific
         return (
-            f"randomisation check: {verdict} (mean |rank correlation| {self.similarity:.2f} "
-            f"[{self.interval.low:.2f}, {self.interval.high:.2f}], limit {self.limit:g}, n = {self.compared})"
+            f"randomisation check: {verdict} (rank correlation kept {kept.mean:.2f} "
+            f"[{kept.interval.low:.2f}, {kept.interval.high:.2f}], of it specific to the image {specific.mean:.2f} "
+            f"[{specific.interval.low:.2f}, {specific.interval.high:.2f}]; limit {self.limit:g}, n = {self.compared})"
         )
 
 
@@ -71,36 +78,112 @@ def randomisation_check(
     layer: str | None = None,
     seed: int,
     stages: int = 5,
+    draws: int = 8,
     limit: float = 0.5,
 ) -> RandomisationCheck:
-    """Return how similar the maps stay while a COPY of the network loses its weights, from the output down.
+    """Return how similar the maps stay while a COPY of the network loses its weights.
 
-    Departures from the paper: weights are shuffled within each tensor instead of drawn anew, which keeps every layer's
-    scale whatever its initialisation was; layers go in `stages` groups of about equal number; and the paper gives no
-    threshold, so `limit` on the mean |Spearman correlation| is ours. Two unrelated maps of 16 places have about 0.2.
+    The cascade from the output down shows where a map changes; the verdict is over `draws` networks without any learned
+    weight, and its intervals over draws, because one random network says little. Departures from the paper: weights are
+    shuffled within each tensor instead of drawn anew, which keeps every layer's scale whatever its initialisation was;
+    layers go in `stages` groups of about equal number; the magnitude of the correlation is judged against that between
+    different images, since two unrelated maps of few places have a large one; `limit` is ours, as the paper has none.
 
     Args:
         classifier: not touched, neither its weights nor its hooks.
         pixels: `[B,3,H,W]` in [0, 1], at least 2 images.
-        targets: None takes the classes predicted before; they are kept for all stages.
+        targets: None takes the classes predicted before; they are kept throughout.
 
     Raises:
-        ValueError: fewer than 2 images with a map that is not constant, or no stage.
+        ValueError: fewer than 2 images with a map that is not constant, no stage, or fewer than 2 draws.
         As `Explainer.explain`.
     """
+    if draws < 2:
+        raise ValueError(f"expected at least 2 draws to estimate their spread from, got {draws}")
     original = explainer.explain(classifier, pixels, targets, layer=layer)
-    copied = replace(classifier, module=copy.deepcopy(classifier.module))
+    varied = original.raw.flatten(1).amax(dim=1) > original.raw.flatten(1).amin(dim=1)
+    images = varied.nonzero().flatten().tolist()
+    if len(images) < 2:
+        raise ValueError(f"expected at least 2 images with a map that is not constant, got {len(images)}")
     generator = torch.Generator().manual_seed(seed)
-    rows, summary, done = [], [], 0
-    for stage, group in enumerate(_groups(classifier, stages), start=1):
+    groups = _groups(classifier, stages)
+
+    def explained(copied: Classifier) -> Maps:
+        return explainer.explain(copied, pixels, original.targets, layer=original.layer or None)
+
+    cascade = _cascade(classifier, groups, original, explained, images=images, generator=generator)
+    table = _draws(classifier, groups, original, explained, images=images, generator=generator, draws=draws)
+    clusters = table["draw"].to_numpy(dtype=np.int64)
+    specific = (table["absolute"] - table["chance"]).to_numpy(dtype=np.float64)
+    return RandomisationCheck(
+        method=original.method,
+        layer=original.layer,
+        stages=cascade,
+        draws=table,
+        kept=mean_effect(table["spearman"].to_numpy(dtype=np.float64), clusters, seed=seed),
+        image_specific=mean_effect(specific, clusters, seed=seed),
+        limit=limit,
+        compared=len(images),
+        constant=len(original) - len(images),
+        seed=seed,
+    )
+
+
+Explained = Callable[[Classifier], Maps]
+
+
+def _cascade(
+    classifier: Classifier,
+    groups: list[list[str]],
+    original: Maps,
+    explained: Explained,
+    *,
+    images: list[int],
+    generator: torch.Generator,
+) -> pd.DataFrame:
+    copied, done, rows = replace(classifier, module=copy.deepcopy(classifier.module)), 0, []
+    for stage, group in enumerate(groups, start=1):
         for name in group:
             shuffle_weights(copied.module.get_submodule(name), generator=generator)
-        done += len(group)
-        found = explainer.explain(copied, pixels, original.targets, layer=original.layer or None)
-        for image, (spearman, ssim) in enumerate(_similarities(original, found)):
-            rows.append({"stage": stage, "image": image, "spearman": spearman, "ssim": ssim})
-        summary.append({"stage": stage, "layers": done, "deepest": group[-1]})
-    return _summarised(original, pd.DataFrame(rows), pd.DataFrame(summary), limit=limit, seed=seed)
+        done, found = done + len(group), explained(copied)
+        own = rank_correlations(original.raw[images], found.raw[images]).diagonal()
+        ssim = structural_similarity(original.normalised[images].double(), found.normalised[images].double())
+        rows.append(
+            {
+                "stage": stage,
+                "layers": done,
+                "deepest": group[-1],
+                "spearman": float(own.mean()),
+                "absolute": float(np.abs(own).mean()),
+                "ssim": float(ssim.mean()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _draws(
+    classifier: Classifier,
+    groups: list[list[str]],
+    original: Maps,
+    explained: Explained,
+    *,
+    images: list[int],
+    generator: torch.Generator,
+    draws: int,
+) -> pd.DataFrame:
+    rows = []
+    for draw in range(draws):
+        copied = replace(classifier, module=copy.deepcopy(classifier.module))
+        for name in (name for group in groups for name in group):
+            shuffle_weights(copied.module.get_submodule(name), generator=generator)
+        every = rank_correlations(original.raw[images], explained(copied).raw[images])
+        size = np.abs(every)
+        chance = (size.sum(axis=1) - size.diagonal()) / (len(images) - 1)
+        rows += [
+            {"draw": draw, "image": image, "spearman": every[i, i], "absolute": size[i, i], "chance": chance[i]}
+            for i, image in enumerate(images)
+        ]
+    return pd.DataFrame(rows)
 
 
 def _groups(classifier: Classifier, stages: int) -> list[list[str]]:
@@ -121,18 +204,21 @@ def shuffle_weights(module: nn.Module, *, generator: torch.Generator) -> None:
             parameter.copy_(values)
 
 
-def _similarities(original: Maps, found: Maps) -> list[tuple[float, float]]:
-    """(|Spearman| of the raw maps, SSIM of the normalised ones) of each image; NaN where the original is constant."""
-    ssim = structural_similarity(original.normalised.double().cpu(), found.normalised.double().cpu())
-    pairs = zip(original.raw.double().cpu().flatten(1), found.raw.double().cpu().flatten(1), ssim.tolist(), strict=True)
-    return [(_rank_similarity(before.numpy(), after.numpy()), alike) for before, after, alike in pairs]
+def rank_correlations(first: Tensor, second: Tensor) -> NDArray[np.float64]:
+    """Return Spearman's rank correlation of every map `[B,h,w]` of `first` with every one of `second`, `[B,B]`.
+
+    A constant map has no order: its correlation is 0, for it has kept nothing of the other's.
+    """
+    one, two = (_standard_ranks(maps.double().cpu().flatten(1).numpy()) for maps in (first, second))
+    return one @ two.T
 
 
-def _rank_similarity(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
-    if np.ptp(before) == 0:
-        return float("nan")
-    # A map that became constant has kept nothing of the original's order.
-    return 0.0 if np.ptp(after) == 0 else abs(float(stats.spearmanr(before, after).statistic))
+def _standard_ranks(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    ranks = stats.rankdata(rows, axis=1)
+    ranks = ranks - ranks.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(ranks, axis=1, keepdims=True)
+    standard: NDArray[np.float64] = np.divide(ranks, length, out=np.zeros_like(ranks), where=length > 0)
+    return standard
 
 
 def structural_similarity(first: Tensor, second: Tensor, *, window: int = 7) -> Tensor:
@@ -157,28 +243,3 @@ def structural_similarity(first: Tensor, second: Tensor, *, window: int = 7) -> 
     contrast = (2 * covariance + c2) / (variance_one + variance_two + c2)
     similarity: Tensor = (luminance * contrast).mean(dim=(1, 2, 3))
     return similarity
-
-
-def _summarised(
-    original: Maps, ledger: pd.DataFrame, stages: pd.DataFrame, *, limit: float, seed: int
-) -> RandomisationCheck:
-    measured = ledger.dropna(subset="spearman")
-    last = measured[measured["stage"] == measured["stage"].max()]
-    if len(last) < 2:
-        raise ValueError(
-            f"expected at least 2 images with a map that is not constant, got {len(last)} of {len(original)}"
-        )
-    effect = mean_effect(last["spearman"].to_numpy(dtype=np.float64), last["image"].to_numpy(dtype=np.int64), seed=seed)
-    means = measured.groupby("stage")[["spearman", "ssim"]].mean().reset_index()
-    return RandomisationCheck(
-        method=original.method,
-        layer=original.layer,
-        stages=stages.merge(means, on="stage"),
-        ledger=ledger,
-        similarity=effect.mean,
-        interval=effect.interval,
-        limit=limit,
-        compared=len(last),
-        constant=len(original) - len(last),
-        seed=seed,
-    )

@@ -82,3 +82,18 @@ def test_tracing_leaves_no_hook():
     classifier = torchvision_classifier("squeezenet1_1", device="meta")
     assert len(trace(classifier)) > 50
     assert not any(part._forward_hooks for part in classifier.module.modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "layer"),
+    [
+        ("vgg16", 64, "features.22"),
+        ("resnet18", 64, "layer2"),
+        ("resnet50", 64, "layer2"),
+        ("googlenet", 64, "inception3b"),
+        ("mobilenet_v2", 64, "features.6"),
+        ("densenet121", 64, "features.transition2.conv"),
+    ],
+)
+def test_small_images_get_the_last_map_of_at_least_seven_places_a_side(name, size, layer):
+    assert default_layer(torchvision_classifier(name, size=size, device="meta")) == layer

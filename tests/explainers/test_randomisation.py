@@ -9,7 +9,12 @@ import torch
 from scipy import stats
 
 from explainers.base import Targets, make_maps
-from explainers.randomisation import randomisation_check, shuffle_weights, structural_similarity
+from explainers.randomisation import (
+    randomisation_check,
+    rank_correlations,
+    shuffle_weights,
+    structural_similarity,
+)
 from explainers.registry import explainer
 from tests.explainers.networks import pooled_classifier, random_pixels
 from tests.explainers.test_contract import fingerprint
@@ -26,15 +31,43 @@ class Brightness:
 
 
 @dataclass(frozen=True)
+class SignedBrightness:
+    """Shows the image, bright or dark as the weights have it."""
+
+    name: str = "signed brightness"
+
+    def explain(self, classifier, pixels, targets=None, *, layer=None):
+        sign = 1 if weights_seed(classifier) % 2 else -1
+        raw = sign * (pixels.mean(dim=1) - 0.5)
+        return make_maps(raw, size=(16, 16), layer=layer or "", method=self.name, targets=targets)
+
+
+@dataclass(frozen=True)
+class Centre:
+    """Shows the centre, whatever image or network."""
+
+    name: str = "centre"
+
+    def explain(self, _classifier, pixels, targets=None, *, layer=None):
+        steps = torch.linspace(-1, 1, 16)
+        raw = -(steps[:, None] ** 2 + steps**2).expand(len(pixels), 16, 16)
+        return make_maps(raw, size=(16, 16), layer=layer or "", method=self.name, targets=targets)
+
+
+def weights_seed(classifier):
+    """A number that changes with any weight."""
+    weights = torch.cat([parameter.detach().flatten() for parameter in classifier.module.parameters()])
+    return int((weights.double() * torch.arange(1, len(weights) + 1)).sum().abs() * 1e6)
+
+
+@dataclass(frozen=True)
 class WeightNoise:
     """Noise that is another one as soon as any weight is."""
 
     name: str = "weight noise"
 
     def explain(self, classifier, pixels, targets=None, *, layer=None):
-        weights = torch.cat([parameter.detach().flatten() for parameter in classifier.module.parameters()])
-        seed = int((weights.double() * torch.arange(1, len(weights) + 1)).sum().abs() * 1e6)
-        raw = torch.randn(len(pixels), 8, 8, generator=torch.Generator().manual_seed(seed))
+        raw = torch.randn(len(pixels), 8, 8, generator=torch.Generator().manual_seed(weights_seed(classifier)))
         return make_maps(raw, size=(16, 16), layer=layer or "", method=self.name, targets=targets)
 
 
@@ -50,15 +83,29 @@ def check(method, classifier=None, **options):
 def test_an_explainer_that_shows_the_image_fails():
     found = check(Brightness())
     assert not found.passed
-    assert found.similarity == pytest.approx(1)
+    assert found.kept.mean == pytest.approx(1)
     assert (found.stages["ssim"] > 0.999).all()
     assert "NOT shown" in found.text
+
+
+def test_an_explainer_that_shows_the_image_with_a_sign_of_the_weights_fails():
+    found = check(SignedBrightness(), draws=30)
+    assert not found.passed
+    assert abs(found.kept.mean) < 0.5
+    assert found.image_specific.mean > 0.5
+
+
+def test_an_explainer_that_shows_the_centre_of_every_image_fails():
+    found = check(Centre())
+    assert not found.passed
+    assert found.kept.mean == pytest.approx(1)
+    assert found.image_specific.mean == pytest.approx(0)
 
 
 def test_an_explainer_that_hangs_on_every_weight_passes():
     found = check(WeightNoise())
     assert found.passed
-    assert found.similarity < 0.3
+    assert abs(found.kept.mean) < 0.2
     assert found.compared == 6
 
 
@@ -84,7 +131,8 @@ def test_the_classifier_itself_is_not_touched():
 
 def test_equal_seeds_give_equal_checks():
     first, again = (check(explainer("gradcam")) for _ in range(2))
-    assert first.ledger.equals(again.ledger)
+    assert first.draws.equals(again.draws)
+    assert first.stages.equals(again.stages)
 
 
 def test_shuffling_keeps_the_values_and_moves_them():
@@ -108,7 +156,21 @@ def test_constant_maps_say_nothing_and_are_counted():
         )
 
 
-def test_the_ledger_holds_scipys_rank_correlation_of_the_raw_maps():
+def test_rank_correlations_are_scipys_for_every_pair():
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randint(0, 9, (3, 4, 5), generator=generator).float() for _ in range(2))
+    found = rank_correlations(first, second)
+    for i in range(3):
+        for j in range(3):
+            expected = stats.spearmanr(first[i].flatten(), second[j].flatten()).statistic
+            assert found[i, j] == pytest.approx(expected)
+
+
+def test_a_map_that_became_constant_has_kept_nothing():
+    assert rank_correlations(torch.rand(1, 3, 3), torch.ones(1, 3, 3)) == 0
+
+
+def test_the_last_stage_is_a_network_with_every_weight_shuffled():
     found = check(WeightNoise(), stages=1)
     classifier, pixels = pooled_classifier(), random_pixels(6)
     before = WeightNoise().explain(classifier, pixels, TARGETS).raw
@@ -116,9 +178,8 @@ def test_the_ledger_holds_scipys_rank_correlation_of_the_raw_maps():
     for name in ("head", "second", "norm", "first"):
         shuffle_weights(classifier.module.get_submodule(name), generator=generator)
     after = WeightNoise().explain(classifier, pixels, TARGETS).raw
-    for row in found.ledger.itertuples():
-        expected = stats.spearmanr(before[row.image].flatten(), after[row.image].flatten()).statistic
-        assert row.spearman == pytest.approx(abs(expected))
+    expected = [stats.spearmanr(one.flatten(), two.flatten()).statistic for one, two in zip(before, after, strict=True)]
+    assert found.stages["spearman"].iloc[-1] == pytest.approx(np.mean(expected))
 
 
 def test_structural_similarity_is_its_formula_in_every_window():
