@@ -1,0 +1,135 @@
+"""DeepFool-UAP: add up the smallest steps of the images that the perturbation does not fool yet."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks.base import Proposal, check_positive, clean_labels, images_to, in_groups, refuse_target
+from attacks.deepfool import deepfool
+from attacks.threat import Threat
+from wolfhound.classifier import Classifier
+from wolfhound.images import ImageSet
+from wolfhound.progress import Advance
+
+
+@dataclass(frozen=True)
+class DeepFoolUniversal:
+    """v <- project(v + gain * sum of the DeepFool steps at x+v of a group's images that v does not fool yet).
+
+    Moosavi-Dezfooli et al., "Universal adversarial perturbations", CVPR 2017, algorithm 1.
+
+    Departures:
+
+    1. `images_per_update` images are taken at the same v and their steps are added, so that they share their forward
+       and backward passes; 1 is the paper's order.
+    2. A step reaches no further than the boundary of its own image. The paper adds up some 50,000 of them (10,000
+       images, 5 passes), which fill the ball; a few hundred images leave v at half the radius. `gain` lengthens each
+       update instead; 1 is the paper's rule. Measured with 200 crafting images on a CIFAR-10 ResNet-20 at linf 10/255,
+       4 passes, held-out fooling: the paper's rule one by one 53 %, 20 at a time 53 %, 20 at a time with gain 4 68 %
+       (random sign noise: 39 %).
+    3. The images are clipped to [0, 1] before DeepFool starts, as they are when they are judged.
+
+    Attributes:
+        passes: most passes over the crafting images.
+        enough: a pass that meets at least this share of its images already fooled is the last (the paper: 0.8).
+        images_per_update: images taken at the same v. More are faster a pass and lose nothing up to about 20; beyond 50
+            the steps of one group repeat one another, and a pass gains less.
+        gain: by how much the sum of the steps is multiplied.
+        candidates: classes that DeepFool looks at, the present one included.
+        overshoot: share by which DeepFool goes beyond the boundary.
+        steps_per_image: most DeepFool steps for one image.
+    """
+
+    passes: int = 5
+    enough: float = 0.8
+    images_per_update: int = 20
+    gain: float = 4.0
+    candidates: int = 10
+    overshoot: float = 0.02
+    steps_per_image: int = 10
+
+    name: ClassVar[str] = "deepfool_uap"
+    source: ClassVar[str] = "Moosavi-Dezfooli et al., Universal adversarial perturbations, CVPR 2017"
+
+    def __post_init__(self) -> None:
+        check_positive(self, "passes", "enough", "images_per_update", "gain", "steps_per_image")
+        if self.candidates < 2 or self.overshoot < 0:
+            raise ValueError(f"expected candidates >= 2 and overshoot >= 0, got {self.candidates} and {self.overshoot}")
+
+    def steps(self, images: int) -> int:
+        """Return the images that all passes visit; an early end counts the rest as done."""
+        return self.passes * images
+
+    def proposals(
+        self,
+        classifier: Classifier,
+        images: ImageSet,
+        threat: Threat,
+        *,
+        generator: torch.Generator,
+        chunk: int,
+        advance: Advance,
+        resume: Proposal | None = None,
+    ) -> Iterator[Proposal]:
+        """Yield the perturbation after every pass (see `attacks.base.UniversalAttack`).
+
+        Raises:
+            PlanError: the threat has a target; DeepFool leaves a class and reaches none in particular.
+        """
+        refuse_target(self.name, threat)
+        last = resume or Proposal(torch.zeros(3, *images.size), passes=0, gradients=0)
+        labels = clean_labels(classifier, images, chunk=chunk).to(classifier.device)
+        advance(last.passes * len(images))
+        while last.passes < self.passes and not last.finished:
+            last = self._pass(
+                classifier, images, labels, threat, last, generator=generator, chunk=chunk, advance=advance
+            )
+            yield last
+        advance((self.passes - last.passes) * len(images))
+
+    def _pass(
+        self,
+        classifier: Classifier,
+        images: ImageSet,
+        labels: Tensor,
+        threat: Threat,
+        last: Proposal,
+        *,
+        generator: torch.Generator,
+        chunk: int,
+        advance: Advance,
+    ) -> Proposal:
+        delta = last.delta.to(classifier.device, classifier.dtype)
+        fooled = gradients = 0
+        for group in in_groups(torch.randperm(len(images), generator=generator), self.images_per_update):
+            update = torch.zeros_like(delta)
+            for part in in_groups(group, chunk):
+                step, already, taken = self._steps(classifier, images_to(classifier, images, part), labels[part], delta)
+                update += step
+                fooled += already
+                gradients += taken
+            delta = threat.project(delta + self.gain * update)
+            advance(len(group))
+        finished = fooled >= self.enough * len(images)
+        return Proposal(delta, last.passes + 1, last.gradients + gradients, finished=finished)
+
+    def _steps(self, classifier: Classifier, pixels: Tensor, labels: Tensor, delta: Tensor) -> tuple[Tensor, int, int]:
+        """Return the sum of the steps of the images not fooled yet, how many were fooled, and the gradients taken."""
+        shown = (pixels + delta).clamp(0, 1)
+        with torch.no_grad():
+            kept = classifier.logits(shown).argmax(dim=1) == labels
+        already = int((~kept).sum())
+        if already == len(pixels):
+            return torch.zeros_like(delta), already, 0
+        found = deepfool(
+            classifier,
+            shown[kept],
+            labels[kept],
+            candidates=self.candidates,
+            overshoot=self.overshoot,
+            max_steps=self.steps_per_image,
+        )
+        return found.delta[found.crossed].sum(dim=0), already, found.gradients

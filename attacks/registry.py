@@ -1,0 +1,83 @@
+"""Every attack by its name. A new one is a line here; nothing is registered at run time."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from types import MappingProxyType
+from typing import Any, cast, get_args, get_origin, get_type_hints
+
+from attacks.base import ImageAttack, UniversalAttack
+from attacks.deepfool_universal import DeepFoolUniversal
+from attacks.sgd_universal import SgdUniversal
+from attacks.targeted import TargetedAscent
+from wolfhound.errors import PlanError, fault_list
+
+UNIVERSAL: Mapping[str, type[UniversalAttack]] = MappingProxyType(
+    {attack.name: attack for attack in (DeepFoolUniversal, SgdUniversal)}
+)
+IMAGE: Mapping[str, type[ImageAttack]] = MappingProxyType({attack.name: attack for attack in (TargetedAscent,)})
+
+
+def make_universal(name: str, options: Mapping[str, object]) -> UniversalAttack:
+    """Return the universal attack of that name with `options` in place of its defaults.
+
+    Raises:
+        PlanError: no such attack, or options that it does not have or cannot use; all of them are listed.
+    """
+    return cast(UniversalAttack, _make(UNIVERSAL, "universal", name, options))
+
+
+def make_image(name: str, options: Mapping[str, object]) -> ImageAttack:
+    """Return the per-image attack of that name with `options` in place of its defaults.
+
+    Raises:
+        PlanError: no such attack, or options that it does not have or cannot use; all of them are listed.
+    """
+    return cast(ImageAttack, _make(IMAGE, "per-image", name, options))
+
+
+def make(name: str, options: Mapping[str, object]) -> UniversalAttack | ImageAttack:
+    """Return the attack of that name, universal or per image.
+
+    Raises:
+        PlanError: no such attack, or options that it does not have or cannot use; all of them are listed.
+    """
+    everything: dict[str, type] = {**UNIVERSAL, **IMAGE}
+    return cast(UniversalAttack | ImageAttack, _make(everything, "universal or per-image", name, options))
+
+
+def defaults(attack: type) -> dict[str, Any]:
+    """Return the hyper-parameters of an attack class and their defaults."""
+    return {part.name: part.default for part in _options(attack)}
+
+
+def _options(attack: type) -> tuple[Field[Any], ...]:
+    return tuple(part for part in fields(attack) if part.default is not MISSING)
+
+
+def _make(table: Mapping[str, type], kind: str, name: str, options: Mapping[str, object]) -> object:
+    if name not in table:
+        raise PlanError(f"expected a {kind} attack out of {', '.join(sorted(table))}, got {name!r}")
+    attack = table[name]
+    hints = get_type_hints(attack)
+    known = defaults(attack)
+    faults = [f"no option {key!r}" for key in options if key not in known]
+    faults += [fault for key, value in options.items() if key in known if (fault := _fault(key, value, hints[key]))]
+    if not faults:
+        try:
+            return attack(**options)
+        except ValueError as error:
+            faults.append(str(error))
+    offer = ", ".join(f"{key}={value!r}" for key, value in known.items())
+    raise PlanError(fault_list(f"{name}: the options do not fit (it has, with defaults: {offer}):", faults))
+
+
+def _fault(key: str, value: object, hint: Any) -> str | None:
+    """Return what is wrong with the type of an option's value, or None."""
+    literal = get_args(hint) if get_origin(hint) is not None else ()
+    if literal:
+        return None if value in literal else f"expected {key} out of {', '.join(map(repr, literal))}, got {value!r}"
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = {float: numeric, int: numeric and isinstance(value, int), bool: isinstance(value, bool)}
+    if fits.get(hint, isinstance(value, hint)):
+        return None
+    return f"expected {key} as {hint.__name__}, got {value!r}"

@@ -1,0 +1,90 @@
+"""What the attacker may do: the norm and size of the perturbation, the goal and the knowledge."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Norm = Literal["linf", "l2"]
+Knowledge = Literal["white-box", "transfer", "black-box score", "black-box label"]
+
+LARGEST_L2 = math.sqrt(3 * 224 * 224)
+"""The diagonal of the pixel cube of a 224x224 image: beyond it, an L2 bound forbids nothing there."""
+
+
+@dataclass(frozen=True)
+class Threat:
+    """How large a perturbation may be, on the pixel scale [0, 1], what it is for and what the attacker knows.
+
+    An epsilon of 0 is allowed: it is the control that must change nothing.
+
+    >>> Threat("linf", 10 / 255).text
+    'linf 10/255, untargeted, white-box'
+    >>> Threat("l2", 0.5, target=3).text
+    'l2 0.5, target class 3, white-box'
+
+    Raises:
+        ValueError: an unknown norm or knowledge, an epsilon outside its bounds, or a negative target.
+    """
+
+    norm: Norm
+    epsilon: float
+    target: int | None = None
+    knowledge: Knowledge = "white-box"
+
+    def __post_init__(self) -> None:
+        if self.norm not in get_args(Norm):
+            raise ValueError(f"expected a norm out of {', '.join(get_args(Norm))}, got {self.norm!r}")
+        if self.knowledge not in get_args(Knowledge):
+            raise ValueError(f"expected knowledge out of {', '.join(get_args(Knowledge))}, got {self.knowledge!r}")
+        self._check_epsilon()
+        if self.target is not None and (isinstance(self.target, bool) or int(self.target) < 0):
+            raise ValueError(f"expected a target class index of at least 0, got {self.target!r}")
+
+    def _check_epsilon(self) -> None:
+        largest, name = (1.0, "epsilon") if self.norm == "linf" else (LARGEST_L2, "an L2 epsilon")
+        if isinstance(self.epsilon, bool) or not isinstance(self.epsilon, int | float):
+            raise ValueError(f"expected {name} as a number, got {self.epsilon!r}")
+        if not 0 <= self.epsilon <= largest:
+            hint = f" (did you mean {self.epsilon:g}/255?)" if largest < self.epsilon <= 255 * largest else ""
+            raise ValueError(f"expected {name} in (0, {largest:.4g}], or 0 as a control, got {self.epsilon}{hint}")
+
+    @property
+    def text(self) -> str:
+        """The threat as it is printed: norm, size, goal and knowledge."""
+        goal = "untargeted" if self.target is None else f"target class {self.target}"
+        return f"{self.norm} {self.epsilon_text}, {goal}, {self.knowledge}"
+
+    @property
+    def epsilon_text(self) -> str:
+        """Epsilon as the shorter of a decimal and a multiple of 1/255."""
+        return min(f"{self.epsilon:.6g}", f"{255 * self.epsilon:.6g}/255", key=len)
+
+    def size(self, delta: Tensor) -> Tensor:
+        """Return the norm of each perturbation of `delta` `[...,3,H,W]`, float64 `[...]`, on the pixel scale."""
+        exact = delta.detach().to(torch.float64).flatten(start_dim=-3)
+        return exact.abs().amax(dim=-1) if self.norm == "linf" else exact.square().sum(dim=-1).sqrt()
+
+    def project(self, delta: Tensor) -> Tensor:
+        """Return the nearest perturbation (L2 distance) of at most epsilon to each of `delta` `[...,3,H,W]`."""
+        if self.norm == "linf":
+            return delta.clamp(-self.epsilon, self.epsilon)
+        shrink = self.epsilon / _lengths(delta)
+        return delta * shrink.clamp_max(1.0)
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """Return the direction of unit size in this norm along which `gradient` `[...,3,H,W]` rises fastest.
+
+        linf: the sign; L2: the gradient over its length. A zero gradient stays zero.
+        """
+        if self.norm == "linf":
+            return gradient.sign()
+        return gradient / _lengths(gradient)
+
+
+def _lengths(vectors: Tensor) -> Tensor:
+    """Return the L2 length of each of `[...,3,H,W]` as `[...,1,1,1]`, never 0, so that it may divide."""
+    lengths: Tensor = torch.linalg.vector_norm(vectors.flatten(start_dim=-3), dim=-1)[..., None, None, None]
+    return lengths.clamp_min(torch.finfo(vectors.dtype).tiny)
