@@ -94,7 +94,7 @@ _MEND = "(name a layer of the form [B, C, h, w] yourself)"
 
 
 def _convolutions(calls: list[Call], *, classes: int) -> tuple[list[int], int]:
-    """Return where convolutions gave a feature map, and where features end: at a convolution of scores or behind all."""
+    """Return where convolutions gave a feature map, and where features end: at the scores' convolution or the end."""
     weighted = [i for i, call in enumerate(calls) if next(call.module.parameters(recurse=False), None) is not None]
     found = [i for i in weighted if isinstance(calls[i].module, _CONVOLUTIONS) and calls[i].grid is not None]
     if found and found[-1] == weighted[-1] and calls[found[-1]].shape[1] == classes:
