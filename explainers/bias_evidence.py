@@ -114,7 +114,7 @@ def grad_cam_evidence(
         classifier: left exactly as found.
         foregrounds, backgrounds: the sets that the probe was run on.
         probe: whose ledger is drawn from and whose composites are made again.
-        shown_per_class: exhibits of each class, the first of the measured ones.
+        shown_per_class: exhibits of each class, drawn from the measured ones.
         measured_per_class: images of each class whose energy is measured.
         seed: of the draw and of the permutation null.
         explainer: Grad-CAM unless another is given; layer: the explainer's default unless named.
@@ -126,29 +126,26 @@ def grad_cam_evidence(
     rows = sample_evidence(probe.ledger, per_class=measured_per_class, seed=seed)
     chosen = probe.ledger.iloc[rows]
     images, masks, _, plates = load_parts(foregrounds, backgrounds, _design_of(foregrounds, backgrounds, chosen), _ALL)
-    method = explainer or named_explainer("gradcam")
-    maps = []
+    method, maps = explainer or named_explainer("gradcam"), []
     for pixels, condition in ((images, "own"), (compose(images, masks, plates), "other")):
-        targets = _contrasts(chosen, condition, probe.question)
+        placed, targets = pixels.to(classifier.device, classifier.dtype), _contrasts(chosen, condition, probe.question)
         found = explain_in_batches(
-            method,
-            classifier,
-            pixels.to(classifier.device, classifier.dtype),
-            targets,
-            layer=layer,
-            batch_size=batch_size,
-            progress=progress,
+            method, classifier, placed, targets, layer=layer, batch_size=batch_size, progress=progress
         )
         maps.append((pixels, found))
-    energies = [energy_in_mask(found, masks, seed=seed) for _, found in maps]
     shown = sample_evidence(chosen, per_class=shown_per_class, seed=seed)
+    own, swapped = (energy_in_mask(found, masks, seed=seed) for _, found in maps)
     return BiasEvidence(
         method=method.name,
         layer=maps[0][1].layer,
-        selection=f"of each class {shown_per_class} of {measured_per_class} images drawn at random (seed {seed})",
+        selection=(
+            f"up to {shown_per_class} images of each class, drawn uniformly at random from the {len(chosen)} whose maps "
+            f"were measured, which were drawn likewise from the {len(probe.ledger)} probed (seed {seed}); what the "
+            "classifier predicts plays no part in it"
+        ),
         exhibits=tuple(_exhibit(classifier, chosen, int(row), maps, size=size) for row in shown),
-        energy=energies[0],
-        energy_swapped=energies[1],
+        energy=own,
+        energy_swapped=swapped,
     )
 
 
