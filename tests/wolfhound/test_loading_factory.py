@@ -134,6 +134,31 @@ def test_an_edited_file_is_read_anew(file: Path) -> None:
     assert float(load(file, "Zoo.trained").module.get_parameter("body.2.bias")[0]) == pytest.approx(0.7)
 
 
+def test_two_folders_with_neighbours_of_one_name_keep_them_apart(tmp_path: Path) -> None:
+    import sys
+
+    before = dict(sys.modules)
+    biases = []
+    for value in (1.0, 2.0):
+        folder = tmp_path / f"at{value}"
+        (folder / "parts").mkdir(parents=True)
+        (folder / "parts" / "__init__.py").write_text("from parts.inner import VALUE\n")
+        (folder / "parts" / "inner.py").write_text(f"VALUE = {value}\n")
+        (folder / "model.py").write_text(
+            "from torch import nn\n"
+            "def net():\n"
+            "    from parts import VALUE\n"
+            "    made = nn.Sequential(nn.Flatten(), nn.Linear(90, 2))\n"
+            "    for parameter in made.parameters():\n"
+            "        nn.init.constant_(parameter, VALUE)\n"
+            "    return made\n"
+        )
+        biases.append(float(load(folder / "model.py", "net").module.get_parameter("1.bias")[0]))
+    assert biases == [1.0, 2.0]
+    assert not any(name.split(".")[0] in ("parts", "model") for name in sys.modules)
+    assert {name: sys.modules[name] for name in before} == before
+
+
 @pytest.mark.parametrize(
     ("callable_name", "options", "message"),
     [

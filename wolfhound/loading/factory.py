@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
@@ -20,6 +21,9 @@ from wolfhound.loading.finish import finish
 from wolfhound.loading.weights import load_into, read_state
 from wolfhound.store import file_sha256
 
+# sys.modules and sys.path belong to the whole process.
+_IMPORTING = threading.RLock()
+
 
 def load_factory(
     file: Path,
@@ -34,7 +38,8 @@ def load_factory(
     """Return the classifier around the network that a function or class of `file` makes. Runs the file's code.
 
     Args:
-        file: a Python file; it may import its neighbours.
+        file: a Python file. It may import its neighbours while it is imported and called, and gets its own ones, even
+            where another factory has neighbours of the same names.
         callable: what to call in it, with dots for attributes: "CifarResNet", "Zoo.small".
         preprocessing: channel means and deviations on the [0, 1] scale, and the input size.
         class_names: the classes, in the order of the network's scores.
@@ -47,9 +52,10 @@ def load_factory(
             weights were given and the network comes out different each time, so that it was never trained.
     """
     arguments = dict(arguments or {})
-    factory = _factory(file, callable)
     shown = f"{callable}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
-    with torch.random.fork_rng(devices=[]):  # a factory's initialisation must not move the caller's randomness
+    # A factory's initialisation must not move the caller's randomness.
+    with _neighbours_of(file), torch.random.fork_rng(devices=[]):
+        factory = _factory(file, callable)
         module = _made(factory, arguments, f"{shown} of {file}")
         again = None if weights else state_digest(_made(factory, arguments, f"{shown} of {file}").state_dict())
     if weights is not None:
@@ -104,8 +110,7 @@ def _imported(file: Path) -> ModuleType:
     module.__file__ = str(file)
     sys.modules[name] = module  # dataclasses and pickling look a class's module up there
     try:
-        with _importable(file.resolve().parent):
-            exec(loader.source_to_code(loader.get_data(str(file)), str(file)), vars(module))
+        exec(loader.source_to_code(loader.get_data(str(file)), str(file)), vars(module))
     except Exception as error:  # a user's code may raise anything
         del sys.modules[name]
         raise ModelError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
@@ -113,9 +118,33 @@ def _imported(file: Path) -> ModuleType:
 
 
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
+def _neighbours_of(file: Path) -> Iterator[None]:
+    """Let `import` find the files beside `file`, and only those: two folders may both hold a model.py.
+
+    Modules of the same names from elsewhere are hidden, and the neighbours forgotten, when the context ends. What they
+    defined lives on in the network.
+    """
+    folder = file.resolve().parent
+    with _IMPORTING:
+        names = {path.stem for path in folder.glob("*.py")} | {
+            path.parent.name for path in folder.glob("*/__init__.py")
+        }
+        names -= sys.stdlib_module_names
+        before = dict(sys.modules)
+        for name in before:
+            if name.split(".")[0] in names and not _lies_in(before[name], folder):
+                del sys.modules[name]
+        sys.path.insert(0, str(folder))
+        try:
+            yield
+        finally:
+            sys.path.remove(str(folder))
+            for name, module in list(sys.modules.items()):
+                if name.split(".")[0] in names and name not in before and _lies_in(module, folder):
+                    del sys.modules[name]
+            sys.modules.update({name: module for name, module in before.items() if name.split(".")[0] in names})
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).resolve().is_relative_to(folder)

@@ -167,7 +167,7 @@ def _usual_preprocessing(architecture: str) -> list[Preprocessing]:
 def _side_head_options(
     architecture: str, choice: _Choice, mean: Channel | None, stated: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the `stated` options and how GoogLeNet and Inception are built so that a file fits and normalises as it was trained.
+    """Return the `stated` options, and how GoogLeNet and Inception are built to fit a file and its normalisation.
 
     The published ones take torchvision's usual means and turn them into their own (`transform_input`). A file of
     unknown origin does so if nothing was stated, and does not if other means were. With the usual means stated both are
