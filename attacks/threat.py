@@ -60,7 +60,7 @@ class Threat:
     @property
     def epsilon_text(self) -> str:
         """Epsilon as the shorter of a decimal and a multiple of 1/255."""
-        return min(f"{self.epsilon:.6g}", f"{255 * self.epsilon:.6g}/255", key=len)
+        return min(f"{self.epsilon:.10g}", f"{255 * self.epsilon:.10g}/255", key=len)
 
     def size(self, delta: Tensor) -> Tensor:
         """Return the norm of each perturbation of `delta` `[...,3,H,W]`, float64 `[...]`, on the pixel scale."""

@@ -1,0 +1,204 @@
+"""What every universal attack must hold to, whatever its method."""
+
+import pytest
+import torch
+
+from attacks.base import UniversalAttack
+from attacks.controls import noise_controls
+from attacks.judge import fooling_rates, predict, transfer_predictions
+from attacks.registry import UNIVERSAL, make_universal
+from attacks.threat import Threat
+from attacks.universal import UniversalResult, craft_universal
+from tests.attacks.contract import LINF, UNIVERSAL_ROWS, Row
+from tests.attacks.crashing import CrashError, CrashingAfter, assert_same, mixed_state, snapshot
+from wolfhound.classifier import Classifier, frozen
+from wolfhound.errors import DataError
+from wolfhound.images import Splits
+
+every_attack = pytest.mark.parametrize("row", UNIVERSAL_ROWS, ids=lambda row: row.name)
+every_threat = pytest.mark.parametrize(
+    ("row", "threat"),
+    [(row, threat) for row in UNIVERSAL_ROWS for threat in row.threats],
+    ids=lambda value: value.name if isinstance(value, Row) else value.norm,
+)
+
+
+def made(row: Row) -> UniversalAttack:
+    return make_universal(row.name, row.options)
+
+
+def craft(
+    row: Row, classifier: Classifier, splits: Splits, threat: Threat, *, seed: int = 0, batch_size: int = 64
+) -> UniversalResult:
+    generator = torch.Generator().manual_seed(seed)
+    return craft_universal(
+        made(row), classifier, splits.craft, splits.select, threat, generator=generator, batch_size=batch_size
+    )
+
+
+def test_every_registered_attack_has_its_row() -> None:
+    assert sorted(row.name for row in UNIVERSAL_ROWS) == sorted(UNIVERSAL)
+
+
+@every_threat
+def test_the_result_stays_within_epsilon_on_the_eight_bit_grid(
+    row: Row, threat: Threat, trained: Classifier, textures: Splits
+) -> None:
+    result = craft(row, trained, textures, threat)
+    for delta in (result.best, result.last):
+        assert delta.shape == (3, 16, 16)
+        assert torch.equal((delta * 255).round() / 255, delta)
+        levels = (delta * 255).round().double()
+        size = levels.abs().max() / 255 if threat.norm == "linf" else levels.square().sum().sqrt() / 255
+        assert 0 < float(size) <= threat.epsilon + 1e-12
+
+
+@every_threat
+def test_it_beats_random_noise_of_the_same_size(
+    row: Row, threat: Threat, trained: Classifier, textures: Splits
+) -> None:
+    found = {"found": craft(row, trained, textures, threat).best}
+    controls = noise_controls(threat, (16, 16), seeds=range(5))
+    rates = fooling_rates(transfer_predictions(trained, textures.report, {**found, **controls}, threat))
+    strongest = max(rates[name].percent for name in controls)
+    assert rates["found"].percent > strongest + 20
+
+
+@every_threat
+def test_an_epsilon_of_zero_changes_nothing(row: Row, threat: Threat, trained: Classifier, textures: Splits) -> None:
+    nothing = Threat(threat.norm, 0.0)
+    result = craft(row, trained, textures, nothing)
+    assert not result.best.any()
+    assert not result.last.any()
+    ledger = transfer_predictions(trained, textures.report, {"v": result.best}, nothing)
+    assert (ledger["v"] == ledger["clean"]).all()
+    assert (ledger["clean"] == predict(trained, textures.report)).all()
+
+
+@every_threat
+def test_the_same_seed_gives_the_same_perturbation(
+    row: Row, threat: Threat, trained: Classifier, textures: Splits
+) -> None:
+    first, again, other = (craft(row, trained, textures, threat, seed=seed) for seed in (7, 7, 8))
+    assert torch.equal(first.best, again.best)
+    assert torch.equal(first.last, again.last)
+    assert first.history == again.history
+    assert not torch.equal(first.last, other.last)
+
+
+@every_threat
+def test_the_batch_size_changes_nothing_but_round_off(
+    row: Row, threat: Threat, trained: Classifier, textures: Splits
+) -> None:
+    for large, small in zip(
+        raw(row, trained, textures, threat, 96), raw(row, trained, textures, threat, 7), strict=True
+    ):
+        torch.testing.assert_close(small, large, rtol=0, atol=1e-9)
+
+
+def raw(row: Row, classifier: Classifier, splits: Splits, threat: Threat, chunk: int) -> list[torch.Tensor]:
+    """Return what the attack proposes before anything is rounded."""
+    generator = torch.Generator().manual_seed(3)
+    with frozen(classifier.module):
+        return [
+            threat.project(proposal.delta)
+            for proposal in made(row).proposals(
+                classifier, splits.craft, threat, generator=generator, chunk=chunk, advance=lambda _: None
+            )
+        ]
+
+
+@every_attack
+def test_going_on_from_a_proposal_is_the_same_as_never_having_stopped(
+    row: Row, trained: Classifier, textures: Splits
+) -> None:
+    attack, generator = made(row), torch.Generator().manual_seed(5)
+    stopped, states, deltas = [], [], []
+    with frozen(trained.module):
+        for proposal in attack.proposals(
+            trained, textures.craft, LINF, generator=generator, chunk=50, advance=lambda _: None
+        ):
+            stopped.append(proposal)
+            states.append(generator.get_state())
+            deltas.append(proposal.delta.clone())
+        generator.set_state(states[0])
+        resumed = list(
+            attack.proposals(
+                trained,
+                textures.craft,
+                LINF,
+                generator=generator,
+                chunk=50,
+                advance=lambda _: None,
+                resume=stopped[0],
+            )
+        )
+    assert len(stopped) > 1
+    assert len(resumed) == len(stopped) - 1
+    for later, delta, expected in zip(resumed, deltas[1:], stopped[1:], strict=True):
+        assert torch.equal(later.delta, delta)
+        assert (later.passes, later.gradients, later.finished) == (
+            expected.passes,
+            expected.gradients,
+            expected.finished,
+        )
+    assert torch.equal(stopped[0].delta, deltas[0]), "a proposal changed after it was yielded"
+
+
+@every_attack
+@pytest.mark.parametrize("forwards", [0, 1, 3, 6])
+def test_a_crash_in_the_network_leaves_everything_as_it_was(
+    row: Row, forwards: int, trained: Classifier, textures: Splits
+) -> None:
+    crashing = Classifier(
+        name="crashing",
+        module=CrashingAfter(trained.module, forwards),
+        class_names=trained.class_names,
+        preprocessing=trained.preprocessing,
+        weights_digest="",
+    )
+    mixed_state(trained)
+    before, files = snapshot(crashing), textures.craft.pixels.path.read_bytes()
+    with pytest.raises(CrashError):
+        craft(row, crashing, textures, LINF)
+    assert_same(before, snapshot(crashing))
+    assert textures.craft.pixels.path.read_bytes() == files
+
+
+@every_attack
+def test_a_run_leaves_the_network_as_it_was(row: Row, trained: Classifier, textures: Splits) -> None:
+    mixed_state(trained)
+    before = snapshot(trained)
+    craft(row, trained, textures, LINF)
+    assert_same(before, snapshot(trained))
+
+
+@every_attack
+def test_it_works_where_gradients_are_switched_off(row: Row, trained: Classifier, textures: Splits) -> None:
+    with torch.no_grad():
+        silent = craft(row, trained, textures, LINF)
+    assert torch.equal(silent.best, craft(row, trained, textures, LINF).best)
+
+
+@every_attack
+def test_common_images_of_crafting_and_select_are_refused(row: Row, trained: Classifier, textures: Splits) -> None:
+    with pytest.raises(DataError, match=r"craft and select share 96 image\(s\)"):
+        craft_universal(
+            made(row), trained, textures.craft, textures.craft, LINF, generator=torch.Generator().manual_seed(0)
+        )
+
+
+@every_attack
+def test_it_advances_by_exactly_the_steps_it_announced(row: Row, trained: Classifier, textures: Splits) -> None:
+    advanced = []
+    with frozen(trained.module):
+        for _ in made(row).proposals(
+            trained,
+            textures.craft,
+            LINF,
+            generator=torch.Generator().manual_seed(0),
+            chunk=13,
+            advance=advanced.append,
+        ):
+            pass
+    assert sum(advanced) == made(row).steps(len(textures.craft))
