@@ -139,9 +139,9 @@ def grad_cam_evidence(
         method=method.name,
         layer=maps[0][1].layer,
         selection=(
-            f"up to {shown_per_class} images of each class, drawn uniformly at random from the {len(chosen)} whose maps "
-            f"were measured, which were drawn likewise from the {len(probe.ledger)} probed (seed {seed}); what the "
-            "classifier predicts plays no part in it"
+            f"up to {shown_per_class} images of each class, drawn uniformly at random from the {len(chosen)} whose "
+            f"maps were measured, which were drawn likewise from the {len(probe.ledger)} probed (seed {seed}); what "
+            "the classifier predicts plays no part in it"
         ),
         exhibits=tuple(_exhibit(classifier, chosen, int(row), maps, size=size) for row in shown),
         energy=own,

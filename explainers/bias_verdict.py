@@ -15,6 +15,8 @@ from wolfhound.statistics import Interval, Rate, holm, mcnemar_exact, paired_dif
 
 Verdict = Literal["uses the confounder", "no evidence found"]
 Predictions = NDArray[np.int64]
+Kind = Literal["usual", "unusual"]
+_KINDS: tuple[Kind, Kind] = ("usual", "unusual")
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class BackgroundProbe:
         conditions: the rule, part by part.
         accuracy: on the image as it is ("own"), on another background of the own kind ("same"), of the other kind
             ("other"), on backgrounds usual for the class ("usual") and on those of the other class ("unusual").
-        background_gap: accuracy(usual) - accuracy(unusual) (Xiao et al. 2020), with its paired interval.
+        background_gap_interval: paired, of the `background_gap` (Xiao et al. 2020).
         excess: one an involved class; `pooled` over all images.
         effect: on the margin, all images; `effect_by_class`.
         placebo_effect: from the image to a background of its own kind, signed the usual way.
@@ -116,7 +118,6 @@ class BackgroundProbe:
     verdict: Verdict
     conditions: tuple[Condition, ...]
     accuracy: Mapping[str, Rate]
-    background_gap: float
     background_gap_interval: Interval
     excess: tuple[ExcessFlips, ...]
     pooled: ExcessFlips
@@ -132,6 +133,11 @@ class BackgroundProbe:
     ledger: pd.DataFrame = field(repr=False)
     background_ledger: pd.DataFrame = field(repr=False)
     left_out: int = 0
+
+    @property
+    def background_gap(self) -> float:
+        """accuracy(usual) - accuracy(unusual), in [-1, 1]."""
+        return self.accuracy["usual"].share - self.accuracy["unusual"].share
 
     @property
     def controls_null(self) -> bool:
@@ -150,14 +156,11 @@ def judge(
     left_out: int = 0,
 ) -> BackgroundProbe:
     """Return every number and the verdict from the stored ledgers (columns: see `explainers.bias`)."""
-    pooled = _excess(ledger, "both classes", seed=seed, settings=settings)
+    pooled, artefact = _excess(ledger, "both classes", seed=seed, settings=settings), _artefact(ledger)
     excess = _holm_over_classes(ledger, question, seed=seed, settings=settings)
-    usual, unusual = _by_class_background(ledger, question, "usual"), _by_class_background(ledger, question, "unusual")
-    labels = _integers(ledger, "label")
-    rates = _accuracies(ledger, usual, unusual)
+    rates, gap_interval = _accuracies(ledger, question, seed=seed, settings=settings)
     effects = _effects(ledger, question, seed=seed, settings=settings)
-    artefact = _artefact(ledger)
-    only, chance = _background_only(background_ledger, question)
+    only, chance, only_p = _background_only(background_ledger, question)
     conditions = _conditions(effects["both classes"], excess, pooled, artefact, settings)
     return BackgroundProbe(
         classifier=classifier,
@@ -167,10 +170,7 @@ def judge(
         verdict="uses the confounder" if all(condition.met for condition in conditions) else "no evidence found",
         conditions=conditions,
         accuracy=rates,
-        background_gap=rates["usual"].share - rates["unusual"].share,
-        background_gap_interval=paired_difference_interval(
-            usual == labels, unusual == labels, seed=seed, resamples=settings.resamples
-        ),
+        background_gap_interval=gap_interval,
         excess=excess,
         pooled=pooled,
         effect=effects["both classes"],
@@ -180,7 +180,7 @@ def judge(
         artefact=artefact,
         background_only=only,
         chance=chance,
-        background_only_p=float(stats.binomtest(only.successes, only.total, chance).pvalue) if chance < 1 else 1.0,
+        background_only_p=only_p,
         dose_response=_dose_response(ledger, question, settings),
         ledger=ledger,
         background_ledger=background_ledger,
@@ -242,17 +242,23 @@ def _on_kind_of_label(ledger: pd.DataFrame, question: Question) -> NDArray[np.bo
     )
 
 
-def _by_class_background(ledger: pd.DataFrame, question: Question, which: Literal["usual", "unusual"]) -> Predictions:
+def _by_class_background(ledger: pd.DataFrame, question: Question, which: Kind) -> Predictions:
     """Predictions on composites whose background is usual, or not, for the label, wherever the image came from."""
     same_kind = _on_kind_of_label(ledger, question) == (which == "usual")
     return np.where(same_kind, _integers(ledger, "prediction_same"), _integers(ledger, "prediction_other"))
 
 
-def _accuracies(ledger: pd.DataFrame, usual: Predictions, unusual: Predictions) -> dict[str, Rate]:
+def _accuracies(
+    ledger: pd.DataFrame, question: Question, *, seed: int, settings: ProbeSettings
+) -> tuple[dict[str, Rate], Interval]:
+    """Return the accuracies by background, and the paired interval of usual minus unusual."""
     labels = _integers(ledger, "label")
+    usual, unusual = (_by_class_background(ledger, question, which) for which in _KINDS)
     predicted = {name: _integers(ledger, f"prediction_{name}") for name in ("own", "same", "other")}
     predicted |= {"usual": usual, "unusual": unusual}
-    return {name: accuracy(found, labels, denominator="probed images") for name, found in predicted.items()}
+    rates = {name: accuracy(found, labels, denominator="probed images") for name, found in predicted.items()}
+    gap = paired_difference_interval(usual == labels, unusual == labels, seed=seed, resamples=settings.resamples)
+    return rates, gap
 
 
 def _effects(ledger: pd.DataFrame, question: Question, *, seed: int, settings: ProbeSettings) -> dict[str, Effect]:
@@ -283,11 +289,13 @@ def _to_other_class(ledger: pd.DataFrame, question: Question) -> Rate:
     return Rate(int(crossed.sum()), int(_flips(ledger, "other").sum()), "flips under the other background")
 
 
-def _background_only(background_ledger: pd.DataFrame, question: Question) -> tuple[Rate, float]:
+def _background_only(background_ledger: pd.DataFrame, question: Question) -> tuple[Rate, float, float]:
+    """Return the rate, what always answering the commoner class would reach, and the p-value against that."""
     of_a = background_ledger["background"].to_numpy() == question.backgrounds[0]
     takes_a = _numbers(background_ledger, "margin") > 0
     rate = Rate(int((of_a == takes_a).sum()), len(of_a), "backgrounds without an object")
-    return rate, float(max(of_a.mean(), 1 - of_a.mean()))
+    chance = float(max(of_a.mean(), 1 - of_a.mean()))
+    return rate, chance, float(stats.binomtest(rate.successes, rate.total, chance).pvalue)
 
 
 def _dose_response(ledger: pd.DataFrame, question: Question, settings: ProbeSettings) -> pd.DataFrame:

@@ -101,10 +101,7 @@ def randomisation_check(
     if draws < 2:
         raise ValueError(f"expected at least 2 draws to estimate their spread from, got {draws}")
     original = explainer.explain(classifier, pixels, targets, layer=layer)
-    varied = original.raw.flatten(1).amax(dim=1) > original.raw.flatten(1).amin(dim=1)
-    images = varied.nonzero().flatten().tolist()
-    if len(images) < 2:
-        raise ValueError(f"expected at least 2 images with a map that is not constant, got {len(images)}")
+    images = _varied(original)
     generator = torch.Generator().manual_seed(seed)
     groups = _groups(classifier, stages)
 
@@ -130,6 +127,15 @@ def randomisation_check(
 
 
 Explained = Callable[[Classifier], Maps]
+
+
+def _varied(maps: Maps) -> list[int]:
+    """Positions of the maps that are not constant; at least 2 are needed to compare with each other."""
+    flat = maps.raw.flatten(1)
+    images = (flat.amax(dim=1) > flat.amin(dim=1)).nonzero().flatten().tolist()
+    if len(images) < 2:
+        raise ValueError(f"expected at least 2 images with a map that is not constant, got {len(images)}")
+    return [int(image) for image in images]
 
 
 def _cascade(
