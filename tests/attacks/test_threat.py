@@ -52,7 +52,7 @@ def test_the_largest_bounds_are_allowed() -> None:
     seed=st.integers(0, 1000),
     epsilon=st.just(0.0) | st.floats(1e-6, 1),
     norm=st.sampled_from(["linf", "l2"]),
-    scale=st.floats(0, 3),
+    scale=st.just(0.0) | st.floats(1e-6, 3),
 )
 def test_projection_is_within_epsilon_and_leaves_alone_what_already_is(
     seed: int, epsilon: float, norm: Any, scale: float

@@ -1,0 +1,161 @@
+"""The judge: exactly the delivered images are asked about, each is read once, and ledgers hold predictions."""
+
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from attacks.delivery import resample
+from attacks.judge import fooling_rates, predict, transfer_predictions
+from attacks.threat import Threat
+from tests.attacks.crashing import assert_same, mixed_state, snapshot
+from wolfhound.classifier import Classifier
+from wolfhound.errors import EvidenceError, ModelError
+from wolfhound.images import ImageSet, PixelFile, Splits
+
+LEVELS = 40
+THREAT = Threat("linf", LEVELS / 255)
+
+
+class Recording(nn.Module):
+    """Keeps what a network was shown."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.shown: list[Tensor] = []
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.shown.append(inputs.clone())
+        outputs: Tensor = self.inner(inputs)
+        return outputs
+
+
+def two_perturbations() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    coarse = {name: 0.3 * torch.randn(3, 4, 4, generator=generator) for name in ("first", "second")}
+    return {name: resample(delta, (16, 16)) for name, delta in coarse.items()}
+
+
+def by_hand(classifier: Classifier, images: ImageSet, delta: Tensor) -> np.ndarray[Any, Any]:
+    """Round, add, clip and predict, image by image, in integers."""
+    levels = np.clip(np.rint(delta.numpy() * 255), -LEVELS, LEVELS).astype(int)
+    rows = images.pixels.read(images.rows).astype(int)
+    shown = np.clip(rows + levels, 0, 255) / 255
+    with torch.no_grad():
+        return np.array([int(classifier.logits(torch.from_numpy(image)[None]).argmax()) for image in shown])
+
+
+def test_the_ledger_agrees_with_integer_arithmetic_by_hand(trained: Classifier, textures: Splits) -> None:
+    images, perturbations = textures.report.subset(range(50)), two_perturbations()
+    ledger = transfer_predictions(trained, images, perturbations, THREAT, batch_size=16)
+    assert list(ledger.columns) == ["image", "label", "clean", "first", "second"]
+    assert tuple(ledger["image"]) == images.hashes
+    assert (ledger["label"] == images.labels).all()
+    assert (ledger["clean"] == by_hand(trained, images, torch.zeros(3, 16, 16))).all()
+    for name, delta in perturbations.items():
+        expected = by_hand(trained, images, delta)
+        assert (expected != ledger["clean"]).any()
+        assert (ledger[name] == expected).all()
+
+
+def test_what_is_shown_lies_in_zero_to_one_on_the_eight_bit_grid(trained: Classifier, textures: Splits) -> None:
+    recording = Recording(trained.module)
+    plain = replace(trained.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    transfer_predictions(
+        replace(trained, module=recording, preprocessing=plain),
+        textures.report,
+        {"v": torch.full((3, 16, 16), 0.5)},
+        Threat("linf", 0.5),
+    )
+    shown = torch.cat(recording.shown)
+    assert float(shown.min()) >= 0
+    assert float(shown.max()) == 1
+    torch.testing.assert_close(shown * 255, (shown * 255).round(), rtol=0, atol=1e-9)
+
+
+def test_rates_are_counted_from_the_ledger_alone(trained: Classifier, textures: Splits) -> None:
+    ledger = transfer_predictions(trained, textures.report, two_perturbations(), THREAT)
+    rates = fooling_rates(ledger)
+    assert list(rates) == ["first", "second"]
+    assert rates["first"].successes == int((ledger["first"] != ledger["clean"]).sum())
+    assert rates["first"].successes > 0
+    assert rates["first"].total == 200
+
+
+@pytest.mark.parametrize("size", [1, 7, 200, 500])
+def test_the_batch_size_changes_no_prediction(size: int, trained: Classifier, textures: Splits) -> None:
+    whole = transfer_predictions(trained, textures.report, two_perturbations(), THREAT, batch_size=64)
+    assert transfer_predictions(trained, textures.report, two_perturbations(), THREAT, batch_size=size).equals(whole)
+    assert (predict(trained, textures.report, batch_size=size) == whole["clean"]).all()
+
+
+def test_each_image_is_read_once_for_all_columns(
+    trained: Classifier, textures: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: Counter[int] = Counter()
+    original = PixelFile.read
+
+    def counting(self: PixelFile, rows: Any) -> Any:
+        read.update(rows.tolist())
+        return original(self, rows)
+
+    monkeypatch.setattr(PixelFile, "read", counting)
+    transfer_predictions(trained, textures.report, two_perturbations(), THREAT, batch_size=32)
+    assert read == Counter(textures.report.rows.tolist())
+
+
+def test_progress_advances_by_every_image_and_column(trained: Classifier, textures: Splits) -> None:
+    totals, advanced = [], []
+
+    @contextmanager
+    def record(description: str, total: int) -> Any:
+        assert "textures" in description
+        totals.append(total)
+        yield advanced.append
+
+    transfer_predictions(trained, textures.report, two_perturbations(), THREAT, batch_size=32, progress=record)
+    predict(trained, textures.report, batch_size=32, progress=record)
+    assert totals == [600, 200]
+    assert sum(advanced) == 800
+
+
+def test_a_perturbation_of_another_size_is_resampled(trained: Classifier, textures: Splits) -> None:
+    small = torch.full((3, 4, 4), 9 / 255)
+    ledger = transfer_predictions(
+        trained, textures.report, {"small": small, "large": torch.full((3, 16, 16), 9 / 255)}, THREAT
+    )
+    assert (ledger["small"] == ledger["large"]).all()
+    assert (ledger["small"] != ledger["clean"]).any()
+
+
+def test_perturbations_are_bounded_before_they_are_judged(trained: Classifier, textures: Splits) -> None:
+    sign = two_perturbations()["first"].sign()
+    ledger = transfer_predictions(trained, textures.report, {"too large": sign, "full": sign * THREAT.epsilon}, THREAT)
+    assert (ledger["too large"] == ledger["full"]).all()
+
+
+def test_the_network_and_the_perturbations_stay_as_they_were(trained: Classifier, textures: Splits) -> None:
+    mixed_state(trained)
+    perturbations = two_perturbations()
+    before = snapshot(trained), {name: delta.clone() for name, delta in perturbations.items()}
+    transfer_predictions(trained, textures.report, perturbations, THREAT)
+    assert_same(before[0], snapshot(trained))
+    assert_same(before[1], perturbations)
+
+
+def test_names_of_the_ledgers_own_columns_are_refused(trained: Classifier, textures: Splits) -> None:
+    with pytest.raises(EvidenceError, match=r"got \['clean'\]"):
+        transfer_predictions(trained, textures.report, {"clean": torch.zeros(3, 16, 16)}, THREAT)
+
+
+def test_logits_that_are_not_finite_are_refused(trained: Classifier, textures: Splits) -> None:
+    with torch.no_grad():
+        next(trained.module.parameters()).fill_(float("nan"))
+    with pytest.raises(ModelError, match="textures: expected finite logits"):
+        predict(trained, textures.report)
