@@ -191,13 +191,16 @@ def test_holm_of_nothing_is_nothing() -> None:
     assert holm([]) == []
 
 
-def test_the_paired_bootstrap_agrees_with_all_resamples_enumerated() -> None:
+@pytest.mark.parametrize("confidence", [0.95, 0.8, 0.5])
+def test_the_paired_bootstrap_agrees_with_all_resamples_enumerated(confidence: float) -> None:
     first = np.array([True, True, False, True, False])
     second = np.array([False, True, False, False, True])
     difference = first.astype(float) - second.astype(float)
     every = [np.mean([difference[i] for i in chosen]) for chosen in product(range(5), repeat=5)]
-    bounds = paired_difference_interval(first, second, seed=1, resamples=20_000)
-    assert (bounds.low, bounds.high) == pytest.approx(tuple(np.percentile(every, [2.5, 97.5])), abs=0.01)
+    bounds = paired_difference_interval(first, second, seed=1, resamples=20_000, confidence=confidence)
+    tail = 50 * (1 - confidence)
+    assert (bounds.low, bounds.high) == pytest.approx(tuple(np.percentile(every, [tail, 100 - tail])), abs=0.01)
+    assert bounds.confidence == confidence
     assert bounds.method == "bootstrap"
 
 
