@@ -100,7 +100,9 @@ def test_stated_preprocessing_is_used_and_nothing_assumed(tmp_path: Path) -> Non
 def test_preprocessing_that_nobody_knows_must_be_stated(tmp_path: Path) -> None:
     path = saved(build("squeezenet1_1", num_classes=7), tmp_path / "own.pth")
     with pytest.raises(ModelError, match="is not known"):  # its published weights expect 224 or 384 pixels
-        load_torchvision("regnet_y_16gf", cache=tmp_path, weights=path, class_names=NAMES)
+        load_torchvision("vit_b_16", cache=tmp_path, weights=path, class_names=NAMES)
+    untrained = load_torchvision("vit_b_16", cache=tmp_path, weights="random", class_names=NAMES)
+    assert untrained.preprocessing == IMAGENET
 
 
 def test_other_class_counts_are_refused_with_the_shapes(tmp_path: Path) -> None:

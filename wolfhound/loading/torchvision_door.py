@@ -141,7 +141,7 @@ def _preprocessing(
     """Return the preprocessing, and a remark for the report where it was concluded and not stated."""
     if (mean is None) != (std is None):
         raise ModelError(f"{architecture}: expected mean and std together, got only {'mean' if mean else 'std'}")
-    known = [choice.entry.preprocessing] if choice.entry else _usual_preprocessing(architecture)
+    known = [choice.entry.preprocessing] if choice.entry else _usual_preprocessing(architecture, choice)
     stated = mean is not None and std is not None
     scales = {(one.mean, one.std) for one in known}
     sizes = {one.input_size for one in known}
@@ -158,9 +158,11 @@ def _preprocessing(
     return replace(known[0], input_size=size), remark
 
 
-def _usual_preprocessing(architecture: str) -> list[Preprocessing]:
+def _usual_preprocessing(architecture: str, choice: _Choice) -> list[Preprocessing]:
     if architecture in OWN:
         return [OWN[architecture][1]]
+    if choice.state is None:  # random weights expect nothing: the recommended preprocessing is as good as any
+        return [published(architecture, "DEFAULT").preprocessing]
     return list({entry.preprocessing for entry in published_weights(architecture)})
 
 
