@@ -10,7 +10,7 @@ from wolfhound.evidence import Criterion
 from wolfhound.statistics import Rate
 
 _INK, _LINE, _GRID = "#3d4a55", "#175a8c", "#cfd6dc"
-_INCHES = (4.4, 1.55)
+_INCHES = (3.35, 1.5)
 
 
 @lru_cache(maxsize=256)

@@ -23,6 +23,7 @@ from wolfhound.evidence import load_evidence, load_run
 from wolfhound.store import SUMS
 
 EVIDENCE = "evidence.json"
+_END = re.compile(rb"startxref\s+\d+\s+%%EOF")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def pdf_checks(path: Path) -> list[Check]:
     except Exception as error:  # a forged file may break the parser in any way, and each way is a failed check
         return [Check("file", False, f"expected a PDF with attachments, but it cannot be read: {error}")]
     return [
-        _one_revision(data, reader),
+        _one_revision(data),
         *_manifest_checks(content),
         *_digest_checks(content),
         *_document_checks(content),
@@ -104,10 +105,10 @@ def _embedded(reader: PdfReader) -> list[tuple[str, bytes]]:
     return found
 
 
-def _one_revision(data: bytes, reader: PdfReader) -> Check:
+def _one_revision(data: bytes) -> Check:
     """Check that nothing was appended: a later revision of a PDF can change any page and keep the earlier bytes."""
     name = "one revision"
-    if "/Prev" in reader.trailer:
+    if len(_END.findall(data)) > 1:
         return Check(name, False, "the file was changed by an incremental update")
     end = data.rfind(b"%%EOF")
     if data[end:].strip() != b"%%EOF":

@@ -1,7 +1,7 @@
 """The findings register: one row for each judgement, the worst first, and every finding that nothing judges."""
 
 from dataclasses import dataclass
-from os.path import commonpath
+from itertools import takewhile
 
 from reports.sections import section_of
 from reports.verdict_page import rank
@@ -91,9 +91,15 @@ def _controlled(finding: Finding, control: str) -> str | None:
     denominator = finding.rates[control].denominator
     results = [name for name in finding.rates if name not in finding.controls]
     same = [name for name in results if finding.rates[name].denominator == denominator] or results
-    alike = max((len(commonpath([name, control])) for name in same), default=0)
-    nearest = [name for name in same if len(commonpath([name, control])) == alike]
+    alike = max((_likeness(name, control) for name in same), default=0)
+    nearest = [name for name in same if _likeness(name, control) == alike]
     return next((name for name in nearest if name.startswith("worst_")), nearest[0] if nearest else None)
+
+
+def _likeness(first: str, second: str) -> int:
+    """Return how many signs two names have in common from the start."""
+    pairs = zip(first, second, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _standing(result: Rate, control: Rate) -> str:

@@ -1,0 +1,145 @@
+"""Every way of changing a report is named by its check, and an intact one has no fault."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pypdf import PdfReader, PdfWriter
+from pypdf.generic import DictionaryObject, NameObject, StreamObject
+
+from reports.pdf_verification import pdf_checks, pdf_faults
+from reports.render import RenderedReport
+from wolfhound.store import EvidenceStore
+
+Edit = Callable[[PdfWriter], None]
+
+
+@pytest.fixture(scope="module")
+def alone(small_report: RenderedReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The PDF by itself, away from its run folder."""
+    return Path(shutil.copy(small_report.pdf, tmp_path_factory.mktemp("alone")))
+
+
+@pytest.fixture(scope="module")
+def sealed(small_store: EvidenceStore, small_report: RenderedReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The PDF in a sealed copy of its run folder."""
+    folder = tmp_path_factory.mktemp("sealed") / "run"
+    shutil.copytree(small_store.root, folder)
+    EvidenceStore(folder).seal()
+    return folder / small_report.pdf.name
+
+
+def edited(path: Path, edit: Edit, target: Path) -> Path:
+    writer = PdfWriter(clone_from=PdfReader(path))
+    edit(writer)
+    writer.write(target)
+    return target
+
+
+def specifications(writer: PdfWriter) -> dict[str, DictionaryObject]:
+    objects = [item.get_object() for item in writer._objects if item is not None]
+    found = [item for item in objects if isinstance(item, DictionaryObject) and item.get("/Type") == "/Filespec"]
+    return {str(item["/UF"]): item for item in found}
+
+
+def embed(writer: PdfWriter, name: str, data: bytes) -> None:
+    stream = StreamObject()
+    stream.set_data(data)
+    specifications(writer)[name]["/EF"][NameObject("/F")] = writer._add_object(stream)
+
+
+def test_an_intact_report_has_no_fault_and_says_that_its_pages_were_not_checked(alone: Path) -> None:
+    assert pdf_faults(alone) == []
+    (pages,) = [check for check in pdf_checks(alone) if check.name == "pages"]
+    assert pages.ok is None
+    assert "unsigned" in pages.detail
+
+
+def test_in_its_sealed_run_folder_the_whole_file_is_checked(sealed: Path) -> None:
+    assert [check for check in pdf_checks(sealed) if not check.ok] == []
+
+
+def test_rewriting_a_pdf_without_changing_an_attachment_is_no_fault_of_the_attachments(
+    alone: Path, tmp_path: Path
+) -> None:
+    assert pdf_faults(edited(alone, lambda _: None, tmp_path / "same.pdf")) == []
+
+
+@pytest.mark.parametrize("name", ["evidence.json", "run.json", "plan.yaml", "table-01-cross-architecture-SGD-UAP.csv"])
+def test_a_changed_attachment_is_named(alone: Path, tmp_path: Path, name: str) -> None:
+    data = PdfReader(alone).attachments[name][0].replace(b"7", b"8")
+    changed = edited(alone, lambda writer: embed(writer, name, data), tmp_path / "changed.pdf")
+    assert any(fault.startswith(f"attachment {name}: changed") for fault in pdf_faults(changed))
+
+
+def test_a_manifest_that_was_changed_along_with_the_evidence_is_caught(alone: Path, tmp_path: Path) -> None:
+    from hashlib import sha256
+
+    attached = PdfReader(alone).attachments
+    old = attached["evidence.json"][0]
+    new = old.replace(b'"total": 1000', b'"total": 2000')
+    manifest = attached["manifest.json"][0].replace(sha256(old).hexdigest().encode(), sha256(new).hexdigest().encode())
+
+    def forge(writer: PdfWriter) -> None:
+        embed(writer, "evidence.json", new)
+        embed(writer, "manifest.json", manifest)
+
+    faults = pdf_faults(edited(alone, forge, tmp_path / "forged.pdf"))
+    assert any(fault.startswith("evidence digest in the metadata") for fault in faults)
+    assert any(fault.startswith("manifest digest in the metadata") for fault in faults)
+    assert any(fault.startswith("evidence digest on the first page") for fault in faults)
+
+
+def test_a_removed_attachment_is_named(alone: Path, tmp_path: Path) -> None:
+    def remove(writer: PdfWriter) -> None:
+        specification = specifications(writer)["run.json"]
+        specification[NameObject("/Type")] = NameObject("/Nothing")
+
+    faults = pdf_faults(edited(alone, remove, tmp_path / "removed.pdf"))
+    assert "attachment run.json: listed in the manifest, not attached" in faults
+
+
+def test_an_added_attachment_is_named(alone: Path, tmp_path: Path) -> None:
+    added = edited(alone, lambda writer: writer.add_attachment("extra.txt", b"?") and None, tmp_path / "added.pdf")
+    assert "attachment extra.txt: attached, not listed in the manifest" in pdf_faults(added)
+
+
+def test_bytes_after_the_end_are_named(alone: Path, tmp_path: Path) -> None:
+    longer = tmp_path / "longer.pdf"
+    longer.write_bytes(alone.read_bytes() + b"more")
+    assert any("follow the end" in fault for fault in pdf_faults(longer))
+
+
+def test_an_incremental_update_is_named(alone: Path, tmp_path: Path) -> None:
+    writer = PdfWriter(alone, incremental=True)
+    writer.pages[0].rotate(90)
+    writer.write(tmp_path / "updated.pdf")
+    assert (tmp_path / "updated.pdf").read_bytes().startswith(alone.read_bytes())
+    assert any("incremental update" in fault for fault in pdf_faults(tmp_path / "updated.pdf"))
+
+
+@pytest.mark.parametrize("data", [b"", b"%PDF-1.7\n", b"no pdf at all", b"%PDF-1.7\n1 0 obj\n<<\n"])
+def test_what_is_no_pdf_is_one_fault(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "broken.pdf"
+    path.write_bytes(data)
+    assert len(pdf_faults(path)) == 1
+
+
+def test_a_pdf_that_does_not_exist_is_one_fault(tmp_path: Path) -> None:
+    assert len(pdf_faults(tmp_path / "gone.pdf")) == 1
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(position=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
+def test_one_changed_byte_anywhere_is_caught_in_the_run_folder(
+    sealed: Path, tmp_path_factory: pytest.TempPathFactory, position: float, flip: int
+) -> None:
+    folder = tmp_path_factory.mktemp("flipped")
+    data = bytearray(sealed.read_bytes())
+    data[int(position * len(data))] ^= flip
+    (folder / sealed.name).write_bytes(data)
+    shutil.copy(sealed.parent / "SHA256SUMS", folder)
+    assert pdf_faults(folder / sealed.name)

