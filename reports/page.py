@@ -63,7 +63,6 @@ def _documents(audit: Audit) -> dict[str, Any]:
         "run": audit.run,
         "attachments": audit.attachments,
         "evidence_sha256": audit.attachments["evidence.json"].sha256,
-        "plan_file_sha256": audit.attachments["plan.yaml"].sha256,
         "created": f"{wording.moment(audit.run.finished):%Y-%m-%dT%H:%M:%SZ}",
         "version": __version__,
     }
