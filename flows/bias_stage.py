@@ -82,9 +82,9 @@ def probe(job: AuditJob, entry: BiasEntry, progress: Progress = silent) -> StepV
         job.cache / "classifiers",
         training,
         seed=job.seed("train", "bias", section.architecture),
-        name=entry.name,
         progress=progress,
     )
+    classifier = replace(classifier, name=entry.name)
     step = job.step(
         f"bias/{entry.name}",
         weights=classifier.weights_digest,

@@ -21,7 +21,7 @@ def measure_clean(job: AuditJob, name: str, progress: Progress = silent) -> Step
 
     def work() -> StepValue:
         placed = classifier.to(job.device)
-        doubts = classifier_doubts(placed, splits.select, batch_size=job.plan.batch_size)
+        doubts = classifier_doubts(placed, splits.select.load(slice(job.plan.batch_size)))
         clean = predict(placed, splits.report, batch_size=job.plan.batch_size, progress=progress)
         ledger = pd.DataFrame({"image": splits.report.hashes, "label": splits.report.labels, "clean": clean})
         return {
@@ -80,10 +80,14 @@ def confusion_csv(
     predicted: np.ndarray[tuple[int], np.dtype[np.int64]],
     class_names: tuple[str, ...],
 ) -> bytes:
-    """Return the non-zero cells of the confusion matrix as CSV: label, predicted, images."""
+    """Return the confusion matrix as a square CSV of counts: true classes down, predicted classes across.
+
+    Only classes that occur, as a label or as a prediction, have a row and a column.
+    """
     pairs = pd.DataFrame({"label": labels, "predicted": predicted})
-    counted = pairs.value_counts(["label", "predicted"], sort=False).reset_index(name="images")
-    counted = counted.sort_values(["label", "predicted"])
-    names = np.array(class_names, dtype=object)
-    named = counted.assign(label=names[counted["label"].to_numpy()], predicted=names[counted["predicted"].to_numpy()])
-    return csv_bytes(named)
+    occurring = np.union1d(labels, predicted)
+    counted = pd.crosstab(pairs["label"], pairs["predicted"]).reindex(index=occurring, columns=occurring, fill_value=0)
+    names = [class_names[label] for label in occurring]
+    return csv_bytes(
+        counted.set_axis(names, axis="columns").reset_index(drop=True).assign(label=names)[["label", *names]]
+    )

@@ -188,8 +188,9 @@ def verify(
         typer.echo(verification.as_json(checks))
     else:
         for check in checks:
-            typer.echo(f"{'ok    ' if check.passed else 'FAULT '}  {check.name}: {check.detail}")
-    raise typer.Exit(0 if checks and all(check.passed for check in checks) else 1)
+            mark = {True: "ok", False: "FAULT", None: "-"}[check.ok]
+            typer.echo(f"{mark:5}  {check.name}: {check.detail}")
+    raise typer.Exit(1 if any(check.ok is False for check in checks) else 0)
 
 
 @app.command()

@@ -1,8 +1,11 @@
 """What only the registries know about a plan: attack names and the options that each takes."""
 
+from collections.abc import Callable, Mapping
+
 from attacks import registry
 from flows.audit_job import AuditJob
 from wolfhound.errors import PlanError, fault_list
+from wolfhound.plan import TargetedSection, UniversalSection
 
 
 def check_against_registries(job: AuditJob) -> None:
@@ -11,15 +14,20 @@ def check_against_registries(job: AuditJob) -> None:
     Raises:
         PlanError: names every fault.
     """
-    named = [
-        (f"universal[{i}]", registry.make_universal, s.attack, s.options) for i, s in enumerate(job.plan.universal)
-    ]
-    named += [(f"targeted[{i}]", registry.make_image, s.attack, s.options) for i, s in enumerate(job.plan.targeted)]  # type: ignore[misc]
     faults = []
-    for place, make, attack, options in named:
-        try:
-            make(attack, options)
-        except PlanError as error:
-            faults.append(f"{place}: {error}")
+    for i, universal in enumerate(job.plan.universal):
+        faults += _faults(f"universal[{i}]", registry.make_universal, universal)
+    for i, targeted in enumerate(job.plan.targeted):
+        faults += _faults(f"targeted[{i}]", registry.make_image, targeted)
     if faults:
         raise PlanError(fault_list(f"{len(faults)} fault(s) in the plan:", faults))
+
+
+def _faults(
+    place: str, make: Callable[[str, Mapping[str, object]], object], section: UniversalSection | TargetedSection
+) -> list[str]:
+    try:
+        make(section.attack, section.options)
+    except PlanError as error:
+        return [f"{place}: {error}"]
+    return []

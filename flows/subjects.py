@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,56 +70,74 @@ def _open_images(job: AuditJob, progress: Progress) -> OpenedImages:
 
 
 def _read_images(job: AuditJob, progress: Progress) -> tuple[ImageSet, str]:
+    """Return the whole image set and a sentence on where it comes from."""
     section, cache = job.plan.images, job.cache / "images"
-    wanted = job.plan.splits.craft + job.plan.splits.select + job.plan.splits.report
+    wanted = sum(dict(job.plan.splits).values())
     match section:
         case DemonstrationImages():
-            images = demonstration.demonstration_images(
-                cache, count=section.count, seed=section.seed, confounding=section.confounding, progress=progress
-            )
-            return images, (
-                f"generated drawings, seed {section.seed}, wolf on snow and husky on grass in "
-                f"{100 * section.confounding:g} % of their images"
-            )
+            return _draw_demonstration(section, cache, progress)
         case FolderImages():
-            images = sources.read_folder(
-                section.path,
-                cache=cache,
-                size=_pair(section.size),
-                fit=_fit(section.fit, section.size),
-                labels=section.labels,
-                class_names=_class_names(section.class_names),
-                limit_per_class=section.limit_per_class,
-                at_least=wanted,
-                progress=progress,
-            )
-            return images, f"folder {section.path.name}, {_fit_text(section.fit, section.size)}"
+            return _read_folder(section, cache, wanted, progress)
         case CsvImages():
-            images = sources.read_csv(
-                section.path,
-                root=section.root,
-                cache=cache,
-                size=_pair(section.size),
-                fit=_fit(section.fit, section.size),
-                class_names=_class_names(section.class_names),
-                at_least=wanted,
-                progress=progress,
-            )
-            return images, f"CSV {section.path.name}, {_fit_text(section.fit, section.size)}"
+            return _read_csv(section, cache, wanted, progress)
         case TorchvisionImages():
-            size = section.size or (224 if section.dataset == "imagenet" else 32)
-            images = sources.read_torchvision(
-                section.dataset,
-                root=section.root,
-                split=section.split,
-                cache=cache,
-                size=_pair(size),
-                fit=_fit(section.fit, size),
-                download=section.download,
-                at_least=wanted,
-                progress=progress,
-            )
-            return images, f"{section.dataset}, {section.split} split, {_fit_text(section.fit, size)}"
+            return _read_torchvision(section, cache, wanted, progress)
+
+
+def _draw_demonstration(section: DemonstrationImages, cache: Path, progress: Progress) -> tuple[ImageSet, str]:
+    images = demonstration.demonstration_images(
+        cache, count=section.count, seed=section.seed, confounding=section.confounding, progress=progress
+    )
+    share = f"{100 * section.confounding:g} %"
+    return (
+        images,
+        f"generated drawings, seed {section.seed}; wolf on snow and husky on grass in {share} of their images",
+    )
+
+
+def _read_folder(section: FolderImages, cache: Path, wanted: int, progress: Progress) -> tuple[ImageSet, str]:
+    images = sources.read_folder(
+        section.path,
+        cache=cache,
+        size=_pair(section.size),
+        fit=_fit(section.fit, section.size),
+        labels=section.labels,
+        class_names=_class_names(section.class_names),
+        limit_per_class=section.limit_per_class,
+        at_least=wanted,
+        progress=progress,
+    )
+    return images, f"folder {section.path.name}, {_fit_text(section.fit, section.size)}"
+
+
+def _read_csv(section: CsvImages, cache: Path, wanted: int, progress: Progress) -> tuple[ImageSet, str]:
+    images = sources.read_csv(
+        section.path,
+        root=section.root,
+        cache=cache,
+        size=_pair(section.size),
+        fit=_fit(section.fit, section.size),
+        class_names=_class_names(section.class_names),
+        at_least=wanted,
+        progress=progress,
+    )
+    return images, f"CSV {section.path.name}, {_fit_text(section.fit, section.size)}"
+
+
+def _read_torchvision(section: TorchvisionImages, cache: Path, wanted: int, progress: Progress) -> tuple[ImageSet, str]:
+    size = section.size or (224 if section.dataset == "imagenet" else 32)
+    images = sources.read_torchvision(
+        section.dataset,
+        root=section.root,
+        split=section.split,
+        cache=cache,
+        size=_pair(size),
+        fit=_fit(section.fit, size),
+        download=section.download,
+        at_least=wanted,
+        progress=progress,
+    )
+    return images, f"{section.dataset}, {section.split} split, {_fit_text(section.fit, size)}"
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -131,7 +149,8 @@ def _shorter_side(section: FitSection, size: int | tuple[int, int]) -> int:
 
 
 def _fit(section: FitSection, size: int | tuple[int, int]) -> sources.Fit:
-    return sources.Fit(section.method, _shorter_side(section, size) if section.method == "crop" else None)
+    shorter_side = _shorter_side(section, size) if section.method == "crop" else None
+    return sources.Fit(section.method, shorter_side, section.interpolation, section.upright)
 
 
 def _fit_text(section: FitSection, size: int | tuple[int, int]) -> str:
@@ -169,21 +188,22 @@ def _open_classifier(job: AuditJob, name: str, progress: Progress) -> Classifier
         case DemonstrationClassifier():
             if images.training is None:
                 raise ModelError(f"{name}: demonstration classifiers need the demonstration images")
-            return demonstration.demonstration_classifier(
+            trained = demonstration.demonstration_classifier(
                 section.architecture,
                 job.cache / "classifiers",
                 images.training,
                 seed=job.seed("train", section.architecture),
-                name=name,
                 progress=progress,
             )
+            return replace(trained, name=name)
         case TorchvisionClassifier():
             given = section.preprocessing
             classifier = loading.load_torchvision(
                 section.architecture,
-                cache=job.cache / "weights",
+                cache=job.cache,
                 name=name,
                 weights=section.weights,
+                arguments=section.arguments,
                 mean=given.mean,
                 std=given.std,
                 input_size=None if given.input_size is None else _pair(given.input_size),

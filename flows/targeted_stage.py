@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from attacks import registry
-from attacks.judge import judge_images
+from attacks.per_image import attack_images, random_targets
 from attacks.threat import Threat
 from flows.audit_job import AuditJob
 from flows.pictures import DIFFERENCE_NOTE, store_difference, store_image
@@ -63,9 +63,8 @@ def attacked_images(job: AuditJob, entry: TargetedEntry) -> tuple[ImageSet, NDAr
         if entry.section.target not in names:
             raise PlanError(f"{entry.name}: expected a class name as target, got {entry.section.target!r}")
         return images, np.full(count, names.index(entry.section.target), dtype=np.int64)
-    # A shift by 1 .. classes-1 draws every class but the image's own with equal chance.
-    shift = torch.randint(1, len(names), (count,), generator=job.generator("targets", entry.name)).numpy()
-    return images, (images.labels + shift) % len(names)
+    generator = job.generator("targets", entry.name)
+    return images, random_targets(images.labels, classes=len(names), generator=generator)
 
 
 def fool(job: AuditJob, entry: TargetedEntry, name: str, progress: Progress = silent) -> StepValue:
@@ -86,17 +85,18 @@ def fool(job: AuditJob, entry: TargetedEntry, name: str, progress: Progress = si
     )
 
     def work() -> StepValue:
-        judged = judge_images(
+        judged = attack_images(
             attack,
             classifier.to(job.device),
             images,
             targets,
             entry.threat,
-            seed=seed,
+            generator=torch.Generator().manual_seed(seed),
+            keep=range(min(entry.section.shown, len(images))),
             batch_size=job.plan.batch_size,
             progress=progress,
         )
-        tensors = {"adversarial": judged.delivered[: entry.section.shown].contiguous()}
+        tensors = {"adversarial": judged.adversarial.contiguous()}
         return {
             "ledger": pack(job.store.put(csv_bytes(judged.ledger), ".csv")),
             "shown": pack(job.store.put(safetensors.torch.save(tensors), ".safetensors")),

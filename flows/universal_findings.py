@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from attacks.doubts import transfer_doubts, universal_doubts
+from attacks.doubts import transfer_stronger, weaker_than_noise
 from flows.audit_job import AuditJob
 from flows.pictures import DIFFERENCE_NOTE, store_difference, store_image
 from flows.steps import StepValue, unpack
@@ -22,7 +22,6 @@ from wolfhound.metrics import Predictions, attack_success_rate, dominant_labels,
 from wolfhound.statistics import Rate
 
 SHOWN = 4
-CODED = "computed on"
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,10 @@ def universal_finding(job: AuditJob, entry: UniversalEntry, source: str, results
         ledgers={f"predictions of {source}": unpack(results.ledgers[source]["ledger"])},
         artefacts={"perturbation (best and last)": deltas},
         reproduce=job.command,
-        doubts=(*results.doubts[source], *universal_doubts(fooling=rate, noise=noise)),
+        doubts=_with(
+            results.doubts[source],
+            weaker_than_noise(clean, fooled, [_column(ledger, noise_column(entry.threat))], name=value["attack"]),
+        ),
     )
 
 
@@ -108,7 +110,6 @@ def transfer_finding(job: AuditJob, entry: UniversalEntry, target: str, results:
         return None
     rates = {f"from {source}": _fooled(ledger, entry.column(source)) for source in others}
     worst = max(others, key=lambda source: rates[f"from {source}"].share)
-    white_box = _fooled(ledger, entry.column(target)) if target in entry.sources else None
     noise = _fooled(ledger, noise_column(entry.threat))
     return Finding(
         id=f"transfer/{entry.name}/{target}",
@@ -130,10 +131,7 @@ def transfer_finding(job: AuditJob, entry: UniversalEntry, target: str, results:
         controls=("noise_control",),
         ledgers={f"predictions of {target}": unpack(results.ledgers[target]["ledger"])},
         reproduce=job.command,
-        doubts=(
-            *results.doubts[target],
-            *(() if white_box is None else transfer_doubts(direct=white_box, transfer=rates[f"from {worst}"])),
-        ),
+        doubts=_with(results.doubts[target], _stronger_by_transfer(entry, ledger, worst, target)),
     )
 
 
@@ -148,6 +146,17 @@ def _conditions(job: AuditJob, entry: UniversalEntry, value: StepValue) -> dict[
         "judged on": f"{len(splits.report)} images of the report split, as 8-bit images",
         "seed": str(value["seed"]),
     }
+
+
+def _stronger_by_transfer(entry: UniversalEntry, ledger: pd.DataFrame, worst: str, target: str) -> Doubt | None:
+    if target not in entry.sources:
+        return None
+    clean, own, other = (_column(ledger, name) for name in ("clean", entry.column(target), entry.column(worst)))
+    return transfer_stronger(clean, own, other, name=f"the perturbation from {worst}")
+
+
+def _with(doubts: tuple[Doubt, ...], further: Doubt | None) -> tuple[Doubt, ...]:
+    return doubts if further is None else (*doubts, further)
 
 
 def _column(ledger: pd.DataFrame, name: str) -> Predictions:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks import registry
 from attacks.controls import sign_noise
-from attacks.judge import transfer_predictions
+from attacks.judge import LEDGER_COLUMNS, transfer_predictions
 from attacks.threat import Threat
 from attacks.universal import craft_universal
 from flows.audit_job import AuditJob
@@ -78,7 +78,7 @@ def craft(job: AuditJob, entry: UniversalEntry, source: str, progress: Progress 
             batch_size=job.plan.batch_size,
             progress=progress,
         )
-        tensors = {"best": result.best.contiguous(), "last": result.last.contiguous()}
+        tensors = {"best": result.best.clone(), "last": result.last.clone()}
         return {
             "deltas": pack(job.store.put(safetensors.torch.save(tensors), ".safetensors")),
             "history": [[point.passes, point.gradients, point.rate.share] for point in result.history],
@@ -111,19 +111,22 @@ def evaluate(job: AuditJob, target: str, crafted: Mapping[str, StepValue], progr
     )
 
     def work() -> StepValue:
-        deltas: dict[str, tuple[Tensor, Threat]] = {
-            column: (load_delta(job.store.get(artefact)), threats[column]) for column, artefact in wanted.items()
-        }
-        for threat in {threats[column] for column in wanted}:
-            noise = sign_noise(splits.report.size, threat, generator=torch.Generator().manual_seed(noise_seed))
-            deltas[noise_column(threat)] = (noise, threat)
-        ledger = transfer_predictions(
-            classifier.to(job.device),
-            splits.report,
-            deltas,
-            batch_size=job.plan.batch_size,
-            progress=progress,
-        )
+        deltas: dict[Threat, dict[str, Tensor]] = {}
+        for column, artefact in wanted.items():
+            deltas.setdefault(threats[column], {})[column] = load_delta(job.store.get(artefact))
+        parts: list[pd.DataFrame] = []
+        for threat, group in deltas.items():
+            noise = sign_noise(threat, splits.report.size, generator=torch.Generator().manual_seed(noise_seed))
+            part = transfer_predictions(
+                classifier.to(job.device),
+                splits.report,
+                group | {noise_column(threat): noise},
+                threat,
+                batch_size=job.plan.batch_size,
+                progress=progress,
+            )
+            parts.append(part if not parts else part.drop(columns=list(LEDGER_COLUMNS)))
+        ledger = pd.concat(parts, axis="columns")
         return {"ledger": pack(job.store.put(csv_bytes(ledger), ".csv"))}
 
     return step.once(work)

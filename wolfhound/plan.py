@@ -50,6 +50,10 @@ class FitSection(Section):
         "crop", description="crop: resize the shorter side, then cut the centre; squash: resize the whole image"
     )
     shorter_side: int | None = Field(None, gt=0, description="for crop; by default size * 256 / 224")
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    upright: bool = Field(
+        True, description="turn photographs as their EXIF orientation says; torchvision's own evaluation does not"
+    )
 
 
 class DemonstrationImages(Section):
@@ -68,10 +72,10 @@ class FolderImages(Section):
     path: Path
     size: Size = 224
     fit: FitSection = FitSection()
-    labels: Literal["folder_order", "leading_index"] = Field(
+    labels: Literal["folder_order", "leading_index", "class_name"] = Field(
         "folder_order",
         description="folder_order: the sorted folder names are the classes; leading_index: a folder's name begins with "
-        "the classifier's class index, as in 0207_golden_retriever",
+        "the classifier's class index, as in 0207_golden_retriever; class_name: it is one of class_names",
     )
     class_names: Literal["folders", "imagenet"] | Path = Field(
         "folders", description="folders, imagenet, or a text file with one class name a line"
@@ -138,6 +142,7 @@ class TorchvisionClassifier(Section):
     weights: str = Field(
         "DEFAULT", description='DEFAULT, a torchvision weights name, a local .pth or .safetensors file, or "random"'
     )
+    arguments: dict[str, int | float | str | bool | None] = Field({}, description="further arguments of the builder")
     preprocessing: PreprocessingSection = PreprocessingSection()
 
 

@@ -12,10 +12,10 @@ from wolfhound.verdicts import judge_criterion
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: whether it holds, and what was seen."""
+    """One thing that was looked at and what was seen. `ok` is None where it could not be checked."""
 
     name: str
-    passed: bool
+    ok: bool | None
     detail: str
 
 
@@ -69,4 +69,4 @@ def artefacts_of(finding: Finding) -> list[Artefact]:
 
 def as_json(checks: list[Check]) -> str:
     """Return the checks as JSON, for machines."""
-    return json.dumps([{"check": c.name, "passed": c.passed, "detail": c.detail} for c in checks], indent=1)
+    return json.dumps([{"check": c.name, "ok": c.ok, "detail": c.detail} for c in checks], indent=1)
