@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -139,3 +140,23 @@ def transfer_stronger(
         f"on this one (exact McNemar p = {p_value:.2g}): the direct attack was not carried to its end, or the "
         "gradients are masked.",
     )
+
+
+def ledger_doubts(
+    ledger: pd.DataFrame, *, own: str, others: Sequence[str] = (), noise: Sequence[str] = (), zero: str | None = None
+) -> tuple[Doubt, ...]:
+    """Return the doubts that one target's ledger (see `attacks.judge.transfer_predictions`) raises.
+
+    `own`, `others`, `noise` and `zero` name its columns: the perturbation crafted on this network, those crafted on other
+    networks, the noise controls, and a perturbation of size 0 where one was judged.
+    """
+
+    def column(name: str) -> Predictions:
+        return ledger[name].to_numpy(dtype=np.int64)
+
+    clean = column("clean")
+    found = [weaker_than_noise(clean, column(own), [column(name) for name in noise], name=own)]
+    found += [transfer_stronger(clean, column(own), column(name), name=name) for name in others]
+    if zero is not None:
+        found.append(epsilon_zero_doubt(clean, column(zero)))
+    return tuple(doubt for doubt in found if doubt is not None)

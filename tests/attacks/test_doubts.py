@@ -1,11 +1,12 @@
 """Each doubt is raised by what it is about, and a sound network and a sound table raise none."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from attacks.doubts import classifier_doubts, epsilon_zero_doubt, transfer_stronger, weaker_than_noise
+from attacks.doubts import classifier_doubts, epsilon_zero_doubt, ledger_doubts, transfer_stronger, weaker_than_noise
 from tests.attacks.conftest import as_classifier
 from wolfhound.classifier import Classifier
 from wolfhound.images import Splits
@@ -103,3 +104,14 @@ def test_transfer_beating_the_direct_attack_is_a_doubt_unless_chance_explains_it
     assert doubt is not None
     assert doubt.code == "transfer-stronger"
     assert "2.0 points" in doubt.explanation
+
+
+def test_a_ledger_raises_the_doubts_of_its_columns() -> None:
+    clean = np.zeros(1000, dtype=np.int64)
+    ledger = pd.DataFrame(
+        {"clean": clean, "vgg_f": changed(clean, 300), "vgg16": changed(clean, 500), "noise 0": changed(clean, 400)}
+    )
+    ledger["nothing"] = changed(clean, 1)
+    found = ledger_doubts(ledger, own="vgg_f", others=("vgg16",), noise=("noise 0",), zero="nothing")
+    assert [doubt.code for doubt in found] == ["weaker-than-noise", "transfer-stronger", "epsilon-zero"]
+    assert ledger_doubts(ledger, own="vgg16", others=("vgg_f",), noise=("noise 0",), zero="clean") == ()
