@@ -9,6 +9,19 @@ import pytest
 
 VARIABLE = "WOLFHOUND_REAL"
 
+# As the folder's index says: the file was trained with TensorFlow's padding, which a rotated network repeats exactly.
+EXACT_MOBILENET = """
+import torch
+from archs import Rot180Wrap
+from wolfhound.torchvision_import import torchvision
+
+def mobilenet(weights):
+    network = torchvision().models.mobilenet_v2()
+    state = torch.load(weights, weights_only=True)
+    network.load_state_dict({k: v.flip((2, 3)) if v.ndim == 4 and v.shape[-1] > 1 else v for k, v in state.items()})
+    return Rot180Wrap(network)
+"""
+
 
 def find_real_subjects() -> Path:
     """Return where the folder should be: $WOLFHOUND_REAL, else shared/real beside the repository."""

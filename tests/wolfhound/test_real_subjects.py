@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.real_subjects import real_index, real_subjects
+from tests.real_subjects import EXACT_MOBILENET, real_index, real_subjects
 from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.errors import ModelError
 from wolfhound.images import ImageSet
@@ -24,19 +24,6 @@ pytestmark = pytest.mark.real
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 WIDE, SMALL = (224, 224), (32, 32)
 HALF = (0.5, 0.5, 0.5)
-
-# As the folder's index says: the file was trained with TensorFlow's padding, which a rotated network repeats exactly.
-EXACT_MOBILENET = """
-import torch
-from archs import Rot180Wrap
-from wolfhound.torchvision_import import torchvision
-
-def mobilenet(weights):
-    network = torchvision().models.mobilenet_v2()
-    state = torch.load(weights, weights_only=True)
-    network.load_state_dict({k: v.flip((2, 3)) if v.ndim == 4 and v.shape[-1] > 1 else v for k, v in state.items()})
-    return Rot180Wrap(network)
-"""
 
 
 @dataclass(frozen=True)
