@@ -1,6 +1,7 @@
 """How far a run's evidence reaches for each clause of the crosswalk, and the way back from section to clauses."""
 
 from dataclasses import dataclass
+from datetime import date
 
 from reports.data_files import Clause, Crosswalk, Framework, Standing
 from wolfhound.evidence import Evidence
@@ -23,7 +24,8 @@ def present(evidence: Evidence) -> frozenset[str]:
     kinds = {finding.kind for finding in evidence.findings}
     holds = {
         "attack": any(kind in kinds for kind in _ATTACKS),
-        "criteria": bool(evidence.criteria) and all(criterion.fixed_on for criterion in evidence.criteria),
+        "criteria": bool(evidence.criteria),
+        "dated_criteria": bool(evidence.criteria) and all(_is_date(c.fixed_on) for c in evidence.criteria),
         "images": bool(evidence.images),
         "subjects": bool(evidence.subjects),
         "limitations": bool(evidence.limitations),
@@ -32,6 +34,14 @@ def present(evidence: Evidence) -> frozenset[str]:
         "controls": any(finding.controls for finding in evidence.findings),
     }
     return frozenset(kinds) | {name for name, held in holds.items() if held}
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def map_clauses(crosswalk: Crosswalk, evidence: Evidence) -> tuple[Mapped, ...]:

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from reports import wording
 from reports.data_files import ReferenceTable, measure
@@ -55,8 +56,20 @@ def shade(share: float) -> int:
 def blocks(table: RateTable) -> tuple[Block, ...]:
     """Return a table's blocks, results first and control rows last."""
     order = sorted(range(len(table.rows)), key=lambda index: table.rows[index] in table.control_rows)
-    starts = range(0, len(table.columns), COLUMNS_PER_BLOCK)
-    return tuple(_block(table, order, start, start + COLUMNS_PER_BLOCK) for start in starts)
+    return tuple(_block(table, order, start, stop) for start, stop in spans(len(table.columns)))
+
+
+def spans(columns: int) -> list[tuple[int, int]]:
+    """Return where to cut a table into blocks of almost equal width, none wider than a page holds.
+
+    >>> spans(9)
+    [(0, 5), (5, 9)]
+    """
+    if not columns:
+        return []
+    count = -(-columns // COLUMNS_PER_BLOCK)
+    edges = [-(-columns * part // count) for part in range(count + 1)]
+    return list(pairwise(edges))
 
 
 def _block(table: RateTable, order: Sequence[int], start: int, stop: int) -> Block:
@@ -81,13 +94,15 @@ def _cell(rate: Rate | None, *, marked: bool) -> Cell:
     return Cell(wording.percent_parts(rate), shade(rate.share), marked)
 
 
-def overview(findings: Sequence[Finding]) -> Block | None:
-    """Return the rates that several findings share, one row a finding; None where there is nothing to compare."""
+def overview(findings: Sequence[Finding]) -> tuple[Block, ...]:
+    """Return the rates that several findings share, one row a finding; nothing where there is nothing to compare."""
     if len(findings) < 2:
-        return None
+        return ()
     names = [name for name in findings[0].rates if all(name in finding.rates for finding in findings)]
-    if not names:
-        return None
+    return tuple(_overview_block(findings, names[start:stop]) for start, stop in spans(len(names)))
+
+
+def _overview_block(findings: Sequence[Finding], names: Sequence[str]) -> Block:
     rows = tuple(
         Row(finding.id.partition("/")[2], tuple(_cell(finding.rates[name], marked=False) for name in names))
         for finding in findings

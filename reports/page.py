@@ -21,7 +21,7 @@ from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Artefact, Evidence, Finding, Gallery, Judgement, Picture, RunRecord
 from wolfhound.verdicts import SEVERITIES
 
-LABELS_SHOWN = 6
+LABELS_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,10 @@ def _environment(audit: Audit, link: Link) -> Environment:
     )
     filters = ("rate", "number", "quantity", "threshold", "stated", "sentence", "heading", "short", "anchor", "date")
     environment.filters.update(
-        {name: getattr(wording, name) for name in (*filters, "listed", "counted", "upper_bound", "decimals")}
+        {
+            name: getattr(wording, name)
+            for name in (*filters, "listed", "counted", "upper_bound", "decimals", "phrase", "gist")
+        }
     )
     environment.filters["strip"] = lambda summary: link(strip(summary.observed, summary.criterion), SVG)
     environment.filters.update(measure=data_files.measure, blocks=matrix.blocks, reference_block=matrix.reference_block)
@@ -149,14 +152,16 @@ def _columns(gallery: Gallery) -> int:
 
 
 def _top(counts: dict[str, int]) -> tuple[list[tuple[str, int, float]], int, int]:
-    """Return the largest counts with their share of all, and how many labels and counts are left over."""
-    total = sum(counts.values())
-    if total <= 0:
-        raise EvidenceError("expected counts that add up to at least 1, got none")
+    """Return the largest counts, each also relative to the largest, and how many labels and counts are left over.
+
+    No share of all is given: a finding may have counted the most frequent labels only.
+    """
+    if not counts or min(counts.values()) < 0:
+        raise EvidenceError(f"expected counts of at least 0, got {dict(counts)}")
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shown, rest = ordered[:LABELS_SHOWN], [item for item in ordered[LABELS_SHOWN:] if item[1]]
-    shown = [item for item in shown if item[1]]
-    return [(name, count, count / total) for name, count in shown], len(rest), sum(count for _, count in rest)
+    shown, rest = ordered[:LABELS_SHOWN], ordered[LABELS_SHOWN:]
+    largest = max(1, ordered[0][1])
+    return [(name, count, count / largest) for name, count in shown], len(rest), sum(count for _, count in rest)
 
 
 def _axes(name: str) -> tuple[str, str]:

@@ -21,18 +21,10 @@ from reports.xmp import Digests, read_digests
 from wolfhound.errors import EvidenceError
 from wolfhound.evidence import load_evidence, load_run
 from wolfhound.store import SUMS
+from wolfhound.verification import Check
 
 EVIDENCE = "evidence.json"
 _END = re.compile(rb"startxref\s+\d+\s+%%EOF")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at. `ok` is None where it could not be checked; `detail` says why, or what is wrong."""
-
-    name: str
-    ok: bool | None
-    detail: str
 
 
 def pdf_faults(path: Path) -> list[str]:

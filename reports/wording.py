@@ -140,6 +140,24 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", ":")) else ".")
 
 
+def phrase(text: str) -> str:
+    """Return the text without a full stop at its end, to stand inside a sentence or a table.
+
+    >>> phrase("Not fooled.")
+    'Not fooled'
+    """
+    return text.strip().rstrip(".")
+
+
+def gist(text: str) -> str:
+    """Return the text up to its first colon, semicolon or bracket: enough for the first page.
+
+    >>> gist("demonstration classifier, VGG-F family: 5 convolutions; 1/4 width")
+    'demonstration classifier, VGG-F family'
+    """
+    return re.split(r"[:;(]", text, maxsplit=1)[0].strip() or text
+
+
 def heading(text: str) -> str:
     """Return a key such as "source_paper" as a printed label: "Source paper".
 

@@ -139,6 +139,16 @@ def test_evidence_is_absent_partial_or_sufficient_by_what_the_run_holds(full: Ev
     assert {e.standing for e in map_clauses(crosswalk, bare) if "clean" in e.clause.needs} <= {"absent", "partial"}
 
 
+def test_thresholds_without_a_date_are_only_partial_evidence_that_they_were_fixed_before(full: Evidence) -> None:
+    def standing(fixed_on: str) -> str:
+        evidence = replace(full, criteria=tuple(replace(c, fixed_on=fixed_on) for c in full.criteria))
+        mapped = {entry.clause.clause: entry.standing for entry in map_clauses(data_files.crosswalk(), evidence)}
+        return mapped["art. 9(6), 9(8)"]
+
+    assert standing("2026-02-20") == "sufficient"
+    assert standing("no date stated in the plan") == standing("") == "partial"
+
+
 def test_a_doubted_finding_is_never_sufficient_evidence(full: Evidence) -> None:
     doubt = sample.Doubt("d", "because")
     findings = tuple(replace(f, doubts=(doubt,)) if f.kind == "clean" else f for f in full.findings)
