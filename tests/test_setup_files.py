@@ -1,5 +1,6 @@
 """What surrounds the set-up: the Makefile's answers to the audit's exit codes, and the pinned versions."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -25,9 +26,10 @@ def requirements() -> list[Requirement]:
 
 
 def make(folder: Path, *targets: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["make", "--no-print-directory", *targets], cwd=folder, capture_output=True, text=True, timeout=60, check=False
-    )
+    # Without the variables by which a make around these tests speaks to a make inside them.
+    variables = {"PATH": os.environ["PATH"]}
+    command = ["make", "--no-print-directory", *targets]
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=60, check=False)
 
 
 def folder_whose_audit_exits(folder: Path, status: int) -> Path:
