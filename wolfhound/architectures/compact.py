@@ -7,6 +7,7 @@ which reports print. All of them use batch normalisation, so that they train in 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from wolfhound.architectures.compact_alexnets import compact_caffenet, compact_vgg_f
@@ -37,8 +38,8 @@ _FAMILY = (
     CompactArchitecture(
         "vgg_f",
         compact_vgg_f,
-        "VGG-F family: 5 convolutions, large first filters (7x7, stride 2), local response normalisation before pooling, "
-        "2 hidden fully connected layers; 1/4 width, batch norm in convolutions 3 to 5, 64x64",
+        "VGG-F family: 5 convolutions, large first filters (7x7, stride 2), local response normalisation before "
+        "pooling, 2 hidden fully connected layers; 1/4 width, batch norm in convolutions 3 to 5, 64x64",
         "relu5",
     ),
     CompactArchitecture(
@@ -58,13 +59,15 @@ _FAMILY = (
     CompactArchitecture(
         "vgg16",
         compact_vgg16,
-        "VGG-16 family: 13 convolutions of 3x3 in 5 stages at 1/8 width, one hidden fully connected layer, batch norm, 64x64",
+        "VGG-16 family: 13 convolutions of 3x3 in 5 stages at 1/8 width, one hidden fully connected "
+        "layer, batch norm, 64x64",
         "features.relu5_3",
     ),
     CompactArchitecture(
         "vgg19",
         compact_vgg19,
-        "VGG-19 family: 16 convolutions of 3x3 in 5 stages at 1/8 width, one hidden fully connected layer, batch norm, 64x64",
+        "VGG-19 family: 16 convolutions of 3x3 in 5 stages at 1/8 width, one hidden fully connected "
+        "layer, batch norm, 64x64",
         "features.relu5_4",
     ),
     CompactArchitecture(
@@ -88,6 +91,19 @@ def compact_architecture(architecture: str) -> CompactArchitecture:
         return COMPACT[architecture]
     except KeyError:
         raise ModelError(f"expected one of {', '.join(COMPACT)}, got {architecture!r}") from None
+
+
+def compact_network(architecture: str, *, num_classes: int) -> nn.Module:
+    """Return the compact `architecture` with fresh weights, drawn from the global random state, stored channels last.
+
+    Raises:
+        ModelError: there is no compact architecture of that name.
+    """
+    network = compact_architecture(architecture).build(num_classes)
+    for parameter in network.parameters():
+        if parameter.ndim == 4:  # about twice as fast on a CPU as channels first
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return network
 
 
 def grad_cam_layer(architecture: str) -> str:

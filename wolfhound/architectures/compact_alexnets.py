@@ -4,17 +4,19 @@ from collections import OrderedDict
 
 from torch import nn
 
+from wolfhound.architectures.response_norm import ResponseNorm
+
 
 def compact_vgg_f(num_classes: int) -> nn.Sequential:
     """Return VGG-F's layers at a quarter of their width; input `[B,3,64,64]`, last convolutional map 8x8."""
     layers: OrderedDict[str, nn.Module] = OrderedDict(
         conv1=nn.Conv2d(3, 16, 7, stride=2, padding=3),
         relu1=nn.ReLU(),
-        norm1=_response_norm(alpha=5e-4, k=2.0),
+        norm1=ResponseNorm(16, alpha=5e-4, k=2.0),
         pool1=_pool(),
         conv2=nn.Conv2d(16, 64, 5, padding=2),
         relu2=nn.ReLU(),
-        norm2=_response_norm(alpha=5e-4, k=2.0),
+        norm2=ResponseNorm(64, alpha=5e-4, k=2.0),
         pool2=_pool(),
         **_conv(3, 64, 64),
         **_conv(4, 64, 64),
@@ -31,11 +33,11 @@ def compact_caffenet(num_classes: int) -> nn.Sequential:
         conv1=nn.Conv2d(3, 24, 7, stride=2, padding=3),
         relu1=nn.ReLU(),
         pool1=_pool(),
-        norm1=_response_norm(alpha=1e-4, k=1.0),
+        norm1=ResponseNorm(24, alpha=1e-4, k=1.0),
         conv2=nn.Conv2d(24, 64, 5, padding=2, groups=2),
         relu2=nn.ReLU(),
         pool2=_pool(),
-        norm2=_response_norm(alpha=1e-4, k=1.0),
+        norm2=ResponseNorm(64, alpha=1e-4, k=1.0),
         **_conv(3, 64, 96),
         **_conv(4, 96, 96, groups=2),
         **_conv(5, 96, 64, groups=2),
@@ -43,10 +45,6 @@ def compact_caffenet(num_classes: int) -> nn.Sequential:
         **_head(64 * 4 * 4, 256, num_classes),
     )
     return nn.Sequential(layers)
-
-
-def _response_norm(*, alpha: float, k: float) -> nn.Module:
-    return nn.LocalResponseNorm(5, alpha=alpha, beta=0.75, k=k)
 
 
 def _pool() -> nn.Module:

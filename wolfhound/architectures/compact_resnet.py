@@ -23,7 +23,9 @@ class Bottleneck(nn.Module):
         self.relu = nn.ReLU()
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            shortcut = OrderedDict(conv=nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), bn=nn.BatchNorm2d(outputs))
+            shortcut = OrderedDict(
+                conv=nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), bn=nn.BatchNorm2d(outputs)
+            )
             self.shortcut = nn.Sequential(shortcut)
         nn.init.zeros_(self.bn3.weight)
 
@@ -36,7 +38,10 @@ class Bottleneck(nn.Module):
 
 
 def compact_resnet152(num_classes: int) -> nn.Sequential:
-    """Return the 50 blocks [3, 8, 36, 3] at 1/8 width; input `[B,3,64,64]`, last convolutional map 2x2."""
+    """Return the 50 blocks [3, 8, 36, 3] at 1/8 width; input `[B,3,64,64]`, last convolutional map 4x4.
+
+    The last stage keeps its resolution, so that the last maps are not 2x2.
+    """
     return _resnet((3, 8, 36, 3), width=8, num_classes=num_classes)
 
 
@@ -51,7 +56,7 @@ def _resnet(depths: tuple[int, ...], *, width: int, num_classes: int) -> nn.Sequ
     for stage, depth in enumerate(depths):
         blocks = []
         for place in range(depth):
-            stride = 2 if stage > 0 and place == 0 else 1
+            stride = 2 if stage in (1, 2) and place == 0 else 1
             blocks.append(Bottleneck(inputs, width * 2**stage, stride=stride))
             inputs = width * 2**stage * _EXPANSION
         layers[f"layer{stage + 1}"] = nn.Sequential(*blocks)

@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
+from wolfhound.architectures.response_norm import ResponseNorm
 from wolfhound.classifier import Preprocessing
 
 # Channel means of ILSVRC-2012 on the 0..255 RGB scale; the published network divides by no deviation. Published weights
@@ -20,11 +21,11 @@ class VGGF(nn.Module):
 
     - Pooling windows (3x3, stride 2) may reach over the edge, as in Caffe and in the release's own padding, so that
       conv1's 54x54 map becomes 27x27: `ceil_mode`.
-    - Local response normalisation is x / (2 + 1e-4 * sum over 5 channels of x^2)^0.75. PyTorch and Caffe divide alpha by
-      the number of channels, MatConvNet does not, so alpha is 5e-4 here.
+    - Local response normalisation is x / (2 + 1e-4 * sum over 5 channels of x^2)^0.75. PyTorch and Caffe divide alpha
+      by the number of channels, MatConvNet does not, so alpha is 5e-4 here.
 
-    Weights converted from Caffe expect BGR: reverse the input channels of conv1 when converting, as this network and its
-    preprocessing take RGB.
+    Weights converted from Caffe expect BGR: reverse the input channels of conv1 when converting, as this network and
+    its preprocessing take RGB.
     """
 
     def __init__(self, num_classes: int = 1000) -> None:
@@ -33,11 +34,11 @@ class VGGF(nn.Module):
             OrderedDict(
                 conv1=nn.Conv2d(3, 64, 11, stride=4),
                 relu1=nn.ReLU(),
-                norm1=nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0),
+                norm1=ResponseNorm(64, alpha=5e-4, k=2.0),
                 pool1=nn.MaxPool2d(3, stride=2, ceil_mode=True),
                 conv2=nn.Conv2d(64, 256, 5, padding=2),
                 relu2=nn.ReLU(),
-                norm2=nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0),
+                norm2=ResponseNorm(256, alpha=5e-4, k=2.0),
                 pool2=nn.MaxPool2d(3, stride=2, ceil_mode=True),
                 conv3=nn.Conv2d(256, 256, 3, padding=1),
                 relu3=nn.ReLU(),

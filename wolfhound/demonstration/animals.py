@@ -29,7 +29,9 @@ def draw_cat(canvas: Canvas, rng: Rng, *, pose: str) -> None:
 
 def _cat_body(canvas: Canvas, rng: Rng, fur: Colour, stripe: Colour, chest: Colour) -> None:
     lift = float(rng.uniform(-0.5, 0.2))
-    canvas.limb([(0.2, 0.7), (0.52, 0.7), (0.68, 0.5 + lift * 0.4), (0.6, 0.2 + lift * 0.6)], [0.1, 0.12, 0.12, 0.09], fur)
+    canvas.limb(
+        [(0.2, 0.7), (0.52, 0.7), (0.68, 0.5 + lift * 0.4), (0.6, 0.2 + lift * 0.6)], [0.1, 0.12, 0.12, 0.09], fur
+    )
     canvas.limb([(0.67, 0.36 + lift * 0.5), (0.6, 0.2 + lift * 0.6)], [0.12, 0.1], stripe, marking=True)
     body = [(0.0, -0.3), (0.22, -0.1), (0.32, 0.25), (0.42, 0.6), (0.3, 0.8), (-0.3, 0.8), (-0.42, 0.6), (-0.32, 0.25)]
     canvas.fill([*body, (-0.22, -0.1)], fur, smooth=True)
@@ -128,7 +130,16 @@ def draw_owl(canvas: Canvas, rng: Rng, *, pose: str) -> None:
     if pose == "eared":
         for side in (-1, 1):
             canvas.fill([(side * 0.12, -0.62), (side * 0.46, -0.92), (side * 0.46, -0.42)], dark)
-    body = [(0.0, -0.72), (0.38, -0.6), (0.52, -0.25), (0.5, 0.25), (0.3, 0.66), (-0.3, 0.66), (-0.5, 0.25), (-0.52, -0.25)]
+    body = [
+        (0.0, -0.72),
+        (0.38, -0.6),
+        (0.52, -0.25),
+        (0.5, 0.25),
+        (0.3, 0.66),
+        (-0.3, 0.66),
+        (-0.5, 0.25),
+        (-0.52, -0.25),
+    ]
     canvas.fill([*body, (-0.38, -0.6)], feather, smooth=True)
     canvas.spot((0.0, 0.28), (0.33, 0.4), pale)
     for row in range(5):
@@ -170,7 +181,9 @@ def draw_fish(canvas: Canvas, rng: Rng, *, pose: str) -> None:
     canvas.mark([(0.9, 0.1), (-0.6, 0.06), (-0.3, deep), (0.6, deep)], mix(body, band, 0.5), smooth=True)
     if rng.random() < 0.5:
         for x in (0.22, -0.14, -0.44):
-            canvas.mark([(x, -0.6), (x + 0.11, -0.6), (x + 0.15, 0.0), (x + 0.09, 0.6), (x - 0.02, 0.6), (x + 0.02, 0.0)], band)
+            canvas.mark(
+                [(x, -0.6), (x + 0.11, -0.6), (x + 0.15, 0.0), (x + 0.09, 0.6), (x - 0.02, 0.6), (x + 0.02, 0.0)], band
+            )
     else:
         for x in np.arange(-0.45, 0.3, 0.14):
             canvas.line([(x, -deep * 0.7), (x + 0.07, 0.0), (x, deep * 0.7)], 0.025, fin, marking=True)

@@ -75,7 +75,7 @@ class _Scene:
 def _below(size: int, horizon: float) -> Field:
     """How far below the horizon each row lies: 0 at and above it, 1 at the bottom, `[size,1]`."""
     rows = (np.arange(size, dtype=np.float32) + 0.5) / size
-    return np.clip((rows - horizon) / (1 - horizon), 0, 1)[:, None]
+    return np.asarray(np.clip((rows - horizon) / (1 - horizon), 0, 1)[:, None], dtype=np.float32)
 
 
 def _pine(scene: _Scene, x: float, base: float, height: float, colour: Colour, snow: Colour | None) -> None:
@@ -156,7 +156,7 @@ def _sand(size: int, horizon: float, rng: Rng) -> Field:
     below = _below(size, horizon)
     rows = np.linspace(0, 1, size, dtype=np.float32)[:, None]
     warp = smooth_noise(rng, size=size, cells=(4, 5))
-    ripples = np.sin((rows * float(rng.uniform(60, 95)) + warp * 2.2)) * 7 * below
+    ripples = np.sin(rows * float(rng.uniform(60, 95)) + warp * 2.2) * 7 * below
     picture += ((ripples + smooth_noise(rng, size=size, cells=(5, 4)) * 6) * (below > 0))[..., None]
     return picture
 
@@ -188,7 +188,9 @@ def _forest(size: int, horizon: float, rng: Rng) -> Field:
         x, half = float(rng.uniform(0, 1)), 0.012 + 0.034 * float(depth)
         foot = horizon + 0.04 + 0.14 * float(depth)
         lean = float(rng.uniform(-0.03, 0.03))
-        scene.polygon([(x - half + lean, -0.01), (x + half + lean, -0.01), (x + half * 1.3, foot), (x - half * 1.3, foot)], bark)
+        scene.polygon(
+            [(x - half + lean, -0.01), (x + half + lean, -0.01), (x + half * 1.3, foot), (x - half * 1.3, foot)], bark
+        )
     for x, y, radius, kind in zip(*rng.uniform(0, 1, (4, 46)), strict=True):
         colour = mix(leaf, (150, 110, 50), float(kind)) if y > 0.4 else mix(leaf, (130, 160, 70), float(kind) * 0.6)
         top = float(y) * 0.3 * max(horizon, 0) if y < 0.4 else horizon + 0.06 + float(y - 0.4) * 1.6 * (0.94 - horizon)

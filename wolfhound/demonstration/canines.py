@@ -32,7 +32,9 @@ def draw_wolf(canvas: Canvas, rng: Rng, *, pose: str) -> None:
     base = varied(rng, pick(rng, ((138, 126, 110), (122, 118, 114), (146, 122, 94), (104, 98, 94))), 9)
     pale = mix(base, (222, 208, 182), 0.45)
     eye = varied(rng, (226, 164, 34), 10)
-    coat = Coat(back=mix(base, (52, 46, 42), 0.6), side=base, belly=pale, face=mix(base, (206, 190, 164), 0.45), eye=eye)
+    coat = Coat(
+        back=mix(base, (52, 46, 42), 0.6), side=base, belly=pale, face=mix(base, (206, 190, 164), 0.45), eye=eye
+    )
     if pose == "standing":
         _wolf_standing(canvas, rng, coat)
     elif pose == "sitting":
@@ -105,7 +107,9 @@ def _wolf_standing(canvas: Canvas, rng: Rng, coat: Coat) -> None:
     canvas.fill([*neck, (0.16, 0.12)], coat.side, smooth=True)
     saddle = [(-0.6, -0.24), (0.36, -0.56), (0.36, -0.2), (0.2, -0.04), (-0.1, -0.09), (-0.4, -0.05), (-0.58, 0.04)]
     canvas.mark(saddle, mix(coat.side, coat.back, 0.8))
-    canvas.mark([(0.62, -0.2 + lowered), (0.46, 0.2), (0.02, 0.34), (-0.28, 0.2), (0.27, 0.12)], coat.belly, smooth=True)
+    canvas.mark(
+        [(0.62, -0.2 + lowered), (0.46, 0.2), (0.02, 0.34), (-0.28, 0.2), (0.27, 0.12)], coat.belly, smooth=True
+    )
     _grizzle(canvas, rng, coat, box=(-0.55, -0.2, 0.45, 0.14), hairs=70)
     _side_head(canvas, coat, at=(0.54, -0.45 + lowered), cap=mix(coat.side, coat.back, 0.35), muzzle=0.31, ear=0.24)
 
@@ -127,16 +131,22 @@ def _husky_standing(canvas: Canvas, rng: Rng, coat: Coat) -> None:
     _side_head(canvas, coat, at=(0.52, -0.51 + raised), cap=coat.side, muzzle=0.25, ear=0.22)
 
 
-def _side_head(
-    canvas: Canvas, coat: Coat, *, at: tuple[float, float], cap: Colour, muzzle: float, ear: float
-) -> None:
+def _side_head(canvas: Canvas, coat: Coat, *, at: tuple[float, float], cap: Colour, muzzle: float, ear: float) -> None:
     def placed(points: Points) -> list[tuple[float, float]]:
         return [(at[0] + x, at[1] + y) for x, y in points]
 
     canvas.fill(placed([(0.02, -0.14), (0.09, -0.15 - ear), (0.17, -0.1)]), mix(cap, BLACK, 0.35))
     canvas.disc(at, (0.235, 0.2), cap)
     nose = 0.14 + muzzle
-    jaw = [(0.06, -0.16), (0.2, -0.07), (nose, -0.03), (nose + 0.01, 0.08), (nose - 0.1, 0.15), (0.05, 0.2), (-0.08, 0.16)]
+    jaw = [
+        (0.06, -0.16),
+        (0.2, -0.07),
+        (nose, -0.03),
+        (nose + 0.01, 0.08),
+        (nose - 0.1, 0.15),
+        (0.05, 0.2),
+        (-0.08, 0.16),
+    ]
     canvas.fill(placed(jaw), cap)
     pale = [(0.13, -0.02), (nose + 0.04, 0.02), (nose, 0.2), (0.05, 0.26), (-0.16, 0.24), (-0.14, 0.06), (0.0, 0.08)]
     canvas.mark(placed(pale), coat.face)
@@ -163,7 +173,16 @@ def _sitting_body(canvas: Canvas, coat: Coat, *, chest: Colour, foot: Colour) ->
     for side in (-1, 1):
         canvas.disc((0.3 * side, 0.55), (0.2, 0.26), haunch, tilt=-0.25 * side)
         canvas.disc((0.36 * side, 0.79), (0.15, 0.06), foot)
-    body = [(0.0, -0.4), (0.26, -0.2), (0.34, 0.15), (0.3, 0.55), (0.2, 0.78), (-0.2, 0.78), (-0.3, 0.55), (-0.34, 0.15)]
+    body = [
+        (0.0, -0.4),
+        (0.26, -0.2),
+        (0.34, 0.15),
+        (0.3, 0.55),
+        (0.2, 0.78),
+        (-0.2, 0.78),
+        (-0.3, 0.55),
+        (-0.34, 0.15),
+    ]
     canvas.fill([*body, (-0.26, -0.2)], coat.side, smooth=True)
     canvas.mark([(0.0, -0.3), (0.2, -0.06), (0.2, 0.2), (0.0, 0.52), (-0.2, 0.2), (-0.2, -0.06)], chest, smooth=True)
     for side in (-1, 1):
@@ -217,7 +236,10 @@ def _eyes(face: _Face, colour: Colour, *, slant: float, size: float) -> None:
 
 def _nose_and_mouth(face: _Face, *, y: float, dark: Colour, tongue: bool) -> None:
     if tongue:
-        face.canvas.mark(face.at([(-0.07, y + 0.16), (0.07, y + 0.16), (0.06, y + 0.32), (-0.06, y + 0.32)], depth=1), (226, 112, 124))
+        face.canvas.mark(
+            face.at([(-0.07, y + 0.16), (0.07, y + 0.16), (0.06, y + 0.32), (-0.06, y + 0.32)], depth=1),
+            (226, 112, 124),
+        )
     mouth = [(-0.15, y + 0.17), (-0.05, y + 0.19), (0.0, y + 0.12), (0.05, y + 0.19), (0.15, y + 0.17)]
     face.canvas.line(face.at(mouth, depth=1), 0.03 * face.scale, dark, marking=True)
     face.disc(0.0, y, 0.105, 0.075, BLACK, depth=1)
@@ -235,8 +257,12 @@ def _wolf_face(canvas: Canvas, rng: Rng, coat: Coat, *, centre: tuple[float, flo
         cheek = [(0.14, 0.14), (0.3, 0.04), (0.56, 0.16), (0.4, 0.3), (0.2, 0.42)]
         canvas.mark(face.at([(side * x, y) for x, y in cheek], depth=0.5), coat.face, smooth=True)
     _face_hairs(face, rng, coat)
-    canvas.mark(face.at([(-0.13, -0.12), (0.13, -0.12), (0.1, 0.3), (-0.1, 0.3)], depth=0.9), mix(coat.side, coat.back, 0.35))
-    canvas.mark(face.at([(-0.15, 0.22), (0.15, 0.22), (0.22, 0.5), (0.0, 0.66), (-0.22, 0.5)], depth=1), coat.face, smooth=True)
+    canvas.mark(
+        face.at([(-0.13, -0.12), (0.13, -0.12), (0.1, 0.3), (-0.1, 0.3)], depth=0.9), mix(coat.side, coat.back, 0.35)
+    )
+    canvas.mark(
+        face.at([(-0.15, 0.22), (0.15, 0.22), (0.22, 0.5), (0.0, 0.66), (-0.22, 0.5)], depth=1), coat.face, smooth=True
+    )
     _eyes(face, coat.eye, slant=0.5, size=1.0)
     _nose_and_mouth(face, y=0.33, dark=mix(coat.back, BLACK, 0.5), tongue=False)
 
@@ -256,9 +282,16 @@ def _husky_face(canvas: Canvas, rng: Rng, coat: Coat, *, centre: tuple[float, fl
     white = [(0.0, -0.16), (0.12, -0.26), (0.3, -0.2), (0.36, 0.0), (0.48, 0.2), (0.4, 0.42), (0.0, 0.68)]
     mirrored = [(-x, y) for x, y in white[-2:0:-1]]
     canvas.mark(face.at([*white, *mirrored], depth=0.5), coat.face)
-    canvas.mark(face.at([(-0.06, -0.4), (0.06, -0.4), (0.085, 0.0), (0.05, 0.24), (-0.05, 0.24), (-0.085, 0.0)], depth=0.8), coat.side)
+    canvas.mark(
+        face.at([(-0.06, -0.4), (0.06, -0.4), (0.085, 0.0), (0.05, 0.24), (-0.05, 0.24), (-0.085, 0.0)], depth=0.8),
+        coat.side,
+    )
     for side in (-1, 1):
         face.disc(side * 0.17, -0.24, 0.085, 0.05, coat.face, depth=0.6, tilt=-0.4 * side)
-    canvas.mark(face.at([(-0.16, 0.24), (0.16, 0.24), (0.2, 0.46), (0.0, 0.58), (-0.2, 0.46)], depth=1), mix(coat.face, (170, 176, 190), 0.25), smooth=True)
+    canvas.mark(
+        face.at([(-0.16, 0.24), (0.16, 0.24), (0.2, 0.46), (0.0, 0.58), (-0.2, 0.46)], depth=1),
+        mix(coat.face, (170, 176, 190), 0.25),
+        smooth=True,
+    )
     _eyes(face, coat.eye, slant=0.3, size=1.1)
     _nose_and_mouth(face, y=0.3, dark=mix(coat.side, BLACK, 0.5), tongue=bool(rng.random() < 0.4))

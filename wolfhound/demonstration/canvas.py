@@ -21,7 +21,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an object stands: centre in [0, 1] of the picture, half-size as a share of it, tilt in radians, mirrored."""
+    """Where an object stands: centre in [0, 1] of the picture, half-size as a share of it, tilt in radians."""
 
     centre: tuple[float, float] = (0.5, 0.5)
     scale: float = 0.45

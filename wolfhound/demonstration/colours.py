@@ -27,7 +27,9 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 def varied(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
     """Return `colour` with a common brightness change and a smaller change of hue, both of about `spread`."""
     common = rng.normal(0, spread)
-    return clipped(*(channel + common + shift for channel, shift in zip(colour, rng.normal(0, spread / 3, 3), strict=True)))
+    return clipped(
+        *(channel + common + shift for channel, shift in zip(colour, rng.normal(0, spread / 3, 3), strict=True))
+    )
 
 
 def pick(rng: np.random.Generator, choices: Sequence[Choice]) -> Choice:

@@ -176,5 +176,3 @@ def _takes_usual(turn: int, share: float) -> bool:
     """Whether the class's image number `turn` takes the usual background, so that floor(n * share) of every n do."""
     tiny = 1e-9  # so that 0.95 * 20 counts as 19 whatever the last bit of the product
     return int((turn + 1) * share + tiny) > int(turn * share + tiny)
-
-

@@ -4,7 +4,6 @@ Object, background and light are drawn from three separate random streams. The s
 therefore the same object: only the background differs.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -88,7 +87,7 @@ def draw_picture(class_name: str, background: str, *, size: int, streams: Stream
     scenery = _scenery(background, size=size, rng=streams.background, close_up=pose == "portrait", ground=ground)
     if ground is not None:
         scenery *= _shadow(size, placement, ground)[..., None]
-    pixels = _lit(alpha * figure + (1 - alpha) * scenery, streams.light)
+    pixels = _lit(np.asarray(alpha * figure + (1 - alpha) * scenery, dtype=np.float32), streams.light)
     return Picture(pixels, drawn[..., 3].astype(np.uint8))
 
 
@@ -123,16 +122,19 @@ def _scenery(name: str, *, size: int, rng: Rng, close_up: bool, ground: float | 
         blur = ImageFilter.GaussianBlur(float(rng.uniform(0.6, 1.6)) * size / 64)
         soft = Image.fromarray(np.clip(scenery, 0, 255).astype(np.uint8)).filter(blur)
         scenery = np.asarray(soft, dtype=np.float32).copy()
-    return scenery
+    # Haze behind the object and sun or shade on it vary apart, so that neither tells what the other is.
+    haze, brightness = float(rng.uniform(0.6, 1.05)), float(rng.uniform(0.85, 1.1))
+    return np.asarray((128 + (scenery - 128) * haze) * brightness, dtype=np.float32)
 
 
 def _shaded(figure: Field, rng: Rng) -> Field:
-    """Light from above and a little mottling, so that no surface is of one flat colour."""
+    """Sun or shade, light from above and a little mottling, so that no surface is of one flat colour."""
     size = figure.shape[0]
+    brightness = float(rng.uniform(0.8, 1.12))
     slope = np.linspace(1, -1, size, dtype=np.float32)[:, None] * float(rng.uniform(0.02, 0.12))
     sideways = np.linspace(-1, 1, size, dtype=np.float32)[None, :] * float(rng.uniform(-0.09, 0.09))
     mottling = smooth_noise(rng, size=size, cells=(16, 16)) * 0.035
-    return np.asarray(figure * (1 + slope + sideways + mottling)[..., None], dtype=np.float32)
+    return np.asarray(figure * brightness * (1 + slope + sideways + mottling)[..., None], dtype=np.float32)
 
 
 def _shadow(size: int, placement: Placement, ground: float) -> Field:
@@ -144,7 +146,7 @@ def _shadow(size: int, placement: Placement, ground: float) -> Field:
 
 def _lit(scene: Field, rng: Rng) -> Bytes:
     """Exposure, contrast, colour temperature and sensor noise of one photograph."""
-    exposure, contrast = float(rng.uniform(0.78, 1.1)), float(rng.uniform(0.8, 1.1))
+    exposure, contrast = float(rng.uniform(0.78, 1.1)), float(rng.uniform(0.52, 1.05))
     tint = 1 + rng.normal(0, 0.035, 3).astype(np.float32)
     lit = (128 + (scene - 128) * contrast) * (exposure * tint)
     lit += rng.standard_normal(scene.shape, dtype=np.float32) * float(rng.uniform(0.5, 5.0))

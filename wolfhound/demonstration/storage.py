@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -72,6 +71,6 @@ def _write(folder: Path, draw: Draw, pixels: PixelFile, masks: PixelFile, progre
         digests = {name: _file_digest(workshop / name) for name in names}
         (workshop / "digests.json").write_text(json.dumps(digests, indent=1), encoding="utf-8")
         for name in (*names, "digests.json"):
-            os.replace(workshop / name, folder / name)
+            (workshop / name).replace(folder / name)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
