@@ -9,8 +9,8 @@ from wolfhound.statistics import Rate
 from wolfhound.verdicts import SEVERITIES, overall
 
 VERDICTS: tuple[Verdict, ...] = ("not met", "inconclusive", "not tested", "met")
-CRITERIA_SHOWN = 8
-SUBJECTS_SHOWN = 8
+CRITERIA_SHOWN = 7
+SUBJECTS_SHOWN = 6
 
 _HEADLINES: dict[Verdict, str] = {
     "met": "Every criterion of the plan was met under the conditions tested. "

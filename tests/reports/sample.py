@@ -26,7 +26,19 @@ from wolfhound.statistics import Interval
 from wolfhound.store import EvidenceStore, sha256
 from wolfhound.verdicts import judge_criterion
 
-__all__ = ["CLASSES", "RUN", "Doubt", "Interval", "bare_run", "drawing", "full_run", "judged", "png", "small_run"]
+__all__ = [
+    "CLASSES",
+    "CRITERIA",
+    "RUN",
+    "Doubt",
+    "Interval",
+    "bare_run",
+    "drawing",
+    "full_run",
+    "judged",
+    "png",
+    "small_run",
+]
 
 CRITERIA = (
     Criterion(

@@ -83,6 +83,24 @@ def test_the_verdict_stands_on_the_first_page_and_only_there(small_report: Rende
     assert "Contents" in pages[1]
 
 
+def test_a_crowded_verdict_stays_on_one_page(tmp_path: Path) -> None:
+    store = sample.bare_run(tmp_path)
+    evidence = store.evidence()
+    criteria = tuple(
+        replace(sample.CRITERIA[n % 6], id=str(n), text="A criterion of two lines on paper") for n in range(12)
+    )
+    subjects = tuple(replace(evidence.subjects[0], name=f"network {n}") for n in range(12))
+    texts = ("a limitation that needs two of the narrow lines it has",) * 3
+    crowded = replace(evidence, subjects=subjects, criteria=criteria, limitations=texts, purpose="To see. " * 20)
+    store.write_evidence(sample.judged(crowded), sample.RUN)
+    (tmp_path / "report.pdf").write_bytes(pdf_bytes(read(store)))
+    first, second = (squeezed(page.extract_text()) for page in PdfReader(tmp_path / "report.pdf").pages[:2])
+    assert "notwhomadeit" in first
+    assert "5furthercriteria" in first
+    assert "and6more" in first
+    assert "Contents" in second
+
+
 def test_the_reference_of_2017_is_labelled_not_comparable(small_report: RenderedReport) -> None:
     text = pdf_text(small_report.pdf)
     assert "Referenceonly,notcomparable" in text
