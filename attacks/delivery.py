@@ -49,7 +49,7 @@ def quantised_levels(delta: Tensor, threat: Threat) -> Tensor:
     check_size(bounded, threat, name="projected perturbation")
     exact = bounded * 255
     if threat.norm == "linf":
-        most = math.floor(255 * threat.epsilon + 255 * _ROUND_OFF)
+        most = math.floor(255 * threat.epsilon * (1 + _ROUND_OFF))
         levels = exact.round().clamp(-most, most)
     else:
         levels = _rounded_within_l2(exact, threat)

@@ -147,8 +147,8 @@ def ledger_doubts(
 ) -> tuple[Doubt, ...]:
     """Return the doubts that one target's ledger (see `attacks.judge.transfer_predictions`) raises.
 
-    `own`, `others`, `noise` and `zero` name its columns: the perturbation crafted on this network, those crafted on other
-    networks, the noise controls, and a perturbation of size 0 where one was judged.
+    `own`, `others`, `noise` and `zero` name its columns: the perturbation crafted on this network, those crafted on
+    others, the noise controls, and a perturbation of size 0 where one was judged.
     """
 
     def column(name: str) -> Predictions:

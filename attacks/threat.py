@@ -67,6 +67,10 @@ class Threat:
         exact = delta.detach().to(torch.float64).flatten(start_dim=-3)
         return exact.abs().amax(dim=-1) if self.norm == "linf" else exact.square().sum(dim=-1).sqrt()
 
+    def l2_radius(self, numbers: int) -> float:
+        """Return the L2 length of the largest perturbation of that many numbers (for linf, of a corner of its cube)."""
+        return self.epsilon if self.norm == "l2" else self.epsilon * math.sqrt(numbers)
+
     def project(self, delta: Tensor) -> Tensor:
         """Return the nearest perturbation (L2 distance) of at most epsilon to each of `delta` `[...,3,H,W]`."""
         if self.norm == "linf":

@@ -8,6 +8,7 @@ held-out JPEG images, both judged by our judge. "equal" gives the peer our DeepF
 """
 
 import argparse
+import importlib.util
 import tempfile
 import time
 from pathlib import Path
@@ -49,11 +50,11 @@ def ours(name: str, classifier: Classifier, splits: Splits, seed: int) -> tuple[
 
 def peers(settings: str, classifier: Classifier, images: ImageSet, seed: int) -> tuple[Tensor, float] | None:
     """Return the peer's perturbation and its CPU seconds, or None where it is not installed."""
-    try:
-        from art.attacks.evasion import UniversalPerturbation
-        from art.estimators.classification import PyTorchClassifier
-    except ModuleNotFoundError:
+    if importlib.util.find_spec("art") is None:
         return None
+    from art.attacks.evasion import UniversalPerturbation
+    from art.estimators.classification import PyTorchClassifier
+
     np.random.seed(seed)
     estimator = PyTorchClassifier(
         classifier.module,

@@ -60,9 +60,9 @@ def test_where_every_gradient_vanishes_nothing_moves_and_nothing_breaks(linear_c
     assert not found.crossed.any()
 
 
-def test_one_image_an_update_and_gain_one_is_the_papers_algorithm(trained: Classifier, textures: Splits) -> None:
+def test_one_image_an_update_and_the_bare_sum_is_the_papers_algorithm(trained: Classifier, textures: Splits) -> None:
     images, threat = textures.craft.subset(range(24)), Threat("linf", 16 / 255)
-    attack = DeepFoolUniversal(passes=1, images_per_update=1, gain=1.0, candidates=3)
+    attack = DeepFoolUniversal(passes=1, images_per_update=1, reach=0.0, candidates=3)
     with frozen(trained.module):
         (proposal,) = attack.proposals(
             trained, images, threat, generator=torch.Generator().manual_seed(4), chunk=8, advance=lambda _: None
@@ -75,19 +75,38 @@ def test_one_image_an_update_and_gain_one_is_the_papers_algorithm(trained: Class
     torch.testing.assert_close(proposal.delta, expected, rtol=1e-6, atol=1e-9)
 
 
-def test_a_group_adds_the_steps_of_its_unfooled_images_times_the_gain(trained: Classifier, textures: Splits) -> None:
-    images, threat = textures.craft.subset(range(10)), Threat("l2", 3.0)
-    attack = DeepFoolUniversal(passes=1, images_per_update=10, gain=2.5, candidates=4)
+@pytest.mark.parametrize("threat", [Threat("l2", 3.0), Threat("linf", 0.1)], ids=lambda threat: threat.norm)
+@pytest.mark.parametrize("reach", [0.0, 0.3])
+def test_a_group_adds_the_steps_of_its_images_at_the_length_of_its_reach(
+    reach: float, threat: Threat, trained: Classifier, textures: Splits
+) -> None:
+    images = textures.craft.subset(range(10))
+    attack = DeepFoolUniversal(passes=1, images_per_update=10, reach=reach, candidates=4)
     with frozen(trained.module):
         (proposal,) = attack.proposals(
             trained, images, threat, generator=torch.Generator().manual_seed(0), chunk=4, advance=lambda _: None
         )
-        steps = [
-            deepfool_one(trained, x, candidates=4, overshoot=0.02, max_steps=10)[0] for x in images.load().double()
-        ]
-    torch.testing.assert_close(
-        proposal.delta, threat.project(2.5 * torch.stack(steps).sum(dim=0)), rtol=1e-6, atol=1e-9
-    )
+        pixels = images.load().double()
+        total = sum(deepfool_one(trained, x, candidates=4, overshoot=0.02, max_steps=10)[0] for x in pixels)
+    assert isinstance(total, torch.Tensor)
+    radius = 3.0 if threat.norm == "l2" else 0.1 * (3 * 16 * 16) ** 0.5
+    expected = threat.project(total if reach == 0 else total / total.norm() * reach * radius)
+    torch.testing.assert_close(proposal.delta, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_a_group_that_is_half_fooled_moves_half_as_far(trained: Classifier, textures: Splits) -> None:
+    images, threat = textures.craft.subset(range(20)), Threat("l2", 50.0)
+    attack = DeepFoolUniversal(passes=2, images_per_update=20, reach=0.02)
+    with frozen(trained.module):
+        first, second = attack.proposals(
+            trained, images, threat, generator=torch.Generator().manual_seed(0), chunk=20, advance=lambda _: None
+        )
+        pixels = images.load().double()
+        clean = trained.logits(pixels).argmax(dim=1)
+        kept = trained.logits((pixels + first.delta).clamp(0, 1)).argmax(dim=1) == clean
+    assert 0 < int(kept.sum()) < 20
+    moved = (second.delta - first.delta).norm()
+    torch.testing.assert_close(moved, 0.02 * 50.0 * kept.double().mean(), rtol=1e-6, atol=1e-9)
 
 
 def test_it_stops_after_the_pass_that_met_enough_images_already_fooled(trained: Classifier, textures: Splits) -> None:
@@ -126,7 +145,7 @@ def test_a_target_is_refused(trained: Classifier, textures: Splits) -> None:
         )
 
 
-@pytest.mark.parametrize("options", [{"passes": 0}, {"gain": -1.0}, {"candidates": 1}, {"overshoot": -0.1}])
+@pytest.mark.parametrize("options", [{"passes": 0}, {"reach": -1.0}, {"candidates": 1}, {"overshoot": -0.1}])
 def test_impossible_hyper_parameters_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected"):
         DeepFoolUniversal(**options)  # type: ignore[arg-type]

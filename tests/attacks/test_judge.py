@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from attacks.delivery import resample
 from attacks.judge import fooling_rates, predict, transfer_predictions
@@ -126,10 +127,10 @@ def test_progress_advances_by_every_image_and_column(trained: Classifier, textur
 
 
 def test_a_perturbation_of_another_size_is_resampled(trained: Classifier, textures: Splits) -> None:
-    small = torch.full((3, 4, 4), 9 / 255)
-    ledger = transfer_predictions(
-        trained, textures.report, {"small": small, "large": torch.full((3, 16, 16), 9 / 255)}, THREAT
-    )
+    small = 0.6 * torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(2)).sign()
+    large = functional.interpolate(small[None], size=(16, 16), mode="bilinear", align_corners=False)[0]
+    wide = Threat("linf", 1.0)
+    ledger = transfer_predictions(trained, textures.report, {"small": small, "large": large}, wide)
     assert (ledger["small"] == ledger["large"]).all()
     assert (ledger["small"] != ledger["clean"]).any()
 
