@@ -1,6 +1,5 @@
 """The driver of every per-image attack: it delivers what the attack proposes, judges it and writes the ledger."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -138,8 +137,3 @@ def noise_images(count: int, size: tuple[int, int], *, generator: torch.Generato
 def blank_images(count: int, size: tuple[int, int], *, level: int = 128) -> Tensor:
     """Return images of one grey level (0 to 255) to start from, uint8 `[count,3,H,W]`."""
     return torch.full((count, 3, *size), level, dtype=torch.uint8)
-
-
-def content_hash(image: Tensor) -> str:
-    """Return the SHA-256 (hex) of one uint8 image `[3,H,W]`."""
-    return hashlib.sha256(image.contiguous().numpy().tobytes()).hexdigest()
