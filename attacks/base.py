@@ -42,6 +42,7 @@ class UniversalAttack(Protocol):
     """Looks for one perturbation that changes the prediction of most images."""
 
     name: ClassVar[str]
+    title: ClassVar[str]
     source: ClassVar[str]
 
     def steps(self, images: int) -> int:
@@ -81,6 +82,7 @@ class ImageAttack(Protocol):
     """Looks for one perturbation an image."""
 
     name: ClassVar[str]
+    title: ClassVar[str]
     source: ClassVar[str]
     targeted: ClassVar[bool]
 

@@ -55,6 +55,7 @@ class DeepFoolUniversal:
     steps_per_image: int = 10
 
     name: ClassVar[str] = "deepfool_uap"
+    title: ClassVar[str] = "DeepFool-UAP"
     source: ClassVar[str] = "Moosavi-Dezfooli et al., Universal adversarial perturbations, CVPR 2017"
 
     def __post_init__(self) -> None:

@@ -43,6 +43,7 @@ class SgdUniversal:
     labels: Literal["predicted", "given"] = "predicted"
 
     name: ClassVar[str] = "sgd_uap"
+    title: ClassVar[str] = "SGD-UAP"
     source: ClassVar[str] = "Shafahi et al., Universal Adversarial Training, AAAI 2020"
 
     def __post_init__(self) -> None:

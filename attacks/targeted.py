@@ -45,6 +45,7 @@ class TargetedAscent:
     shrinkings: int = 8
 
     name: ClassVar[str] = "targeted_ascent"
+    title: ClassVar[str] = "Targeted ascent"
     source: ClassVar[str] = "Szegedy et al., Intriguing properties of neural networks, ICLR 2014"
     targeted: ClassVar[bool] = True
 

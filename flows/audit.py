@@ -19,7 +19,7 @@ from flows.environment import machine, versions
 from flows.planning import check_against_registries
 from flows.run_folder import locked
 from flows.steps import StepValue, reused_steps
-from flows.subjects import describe, open_classifier, open_loadable
+from flows.subject_classifiers import describe, open_classifier, open_loadable
 from flows.targeted_stage import fool, targeted_entries, targeted_finding
 from flows.universal_findings import (
     UniversalResults,

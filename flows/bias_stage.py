@@ -17,7 +17,7 @@ from explainers.resampling import Effect
 from flows.audit_job import AuditJob
 from flows.pictures import store_picture
 from flows.steps import StepValue, pack
-from flows.subjects import describe
+from flows.subject_classifiers import describe
 from flows.universal_stage import csv_bytes
 from wolfhound import demonstration
 from wolfhound.classifier import Classifier

@@ -7,7 +7,8 @@ from attacks.doubts import classifier_doubts
 from attacks.judge import predict
 from flows.audit_job import AuditJob
 from flows.steps import StepValue, pack, unpack
-from flows.subjects import open_classifier, open_splits
+from flows.subject_classifiers import open_classifier
+from flows.subject_images import open_splits
 from flows.universal_stage import csv_bytes, read_csv
 from wolfhound.evidence import Doubt, Finding
 from wolfhound.metrics import accuracy

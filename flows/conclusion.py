@@ -3,18 +3,13 @@
 from collections.abc import Sequence
 
 from flows.audit_job import AuditJob
-from flows.subjects import open_splits
+from flows.subject_images import open_splits
 from wolfhound.evidence import Criterion, Evidence, Finding, ImageRecord, RateTable, Subject
 from wolfhound.images import ImageSet
 from wolfhound.plan import CriterionSection
 from wolfhound.verdicts import judge_criterion
 
-LIMITATIONS = (
-    "A failed attack is not a proof of robustness: a stronger or a different attack may succeed.",
-    "Rates hold for the images that were tested and for images like them, not for every image.",
-    "Perturbations were added to digital images; printed or photographed ones were not tested.",
-    "Grad-CAM shows where a score is sensitive. It is a correlate, not a cause; verdicts rest on interventions.",
-)
+LIMITATIONS = ("Perturbations were added to digital images; printed or photographed ones were not tested.",)
 _DEMONSTRATION = (
     "The demonstration classifiers are small networks in the style of six published families, trained on generated "
     "drawings. They are not the published networks, and their figures say nothing about those."

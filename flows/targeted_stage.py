@@ -14,8 +14,9 @@ from attacks.threat import Threat
 from flows.audit_job import AuditJob
 from flows.pictures import DIFFERENCE_NOTE, store_difference, store_image
 from flows.steps import StepValue, pack, unpack
-from flows.subjects import open_classifier, open_splits
-from flows.universal_stage import csv_bytes, read_csv
+from flows.subject_classifiers import open_classifier
+from flows.subject_images import open_splits
+from flows.universal_stage import csv_bytes, read_csv, settings_text
 from wolfhound.errors import PlanError
 from wolfhound.evidence import Doubt, Finding, Gallery, Picture, Quantity
 from wolfhound.images import ImageSet
@@ -100,7 +101,8 @@ def fool(job: AuditJob, entry: TargetedEntry, name: str, progress: Progress = si
         return {
             "ledger": pack(job.store.put(csv_bytes(judged.ledger), ".csv")),
             "shown": pack(job.store.put(safetensors.torch.save(tensors), ".safetensors")),
-            "attack": repr(attack),
+            "title": attack.title,
+            "settings": settings_text(attack),
             "citation": attack.source,
             "seed": seed,
         }
@@ -120,14 +122,15 @@ def targeted_finding(
         id=f"targeted/{entry.name}/{name}",
         kind="targeted",
         subject=name,
-        title=f"{entry.section.attack} on {name}",
+        title=f"{value['title']} on {name}",
         claim=(
             f"With full knowledge of {name} and {entry.threat.norm} {entry.threat.epsilon_text}, "
             f"{rate.successes} of {rate.total} images were pushed to a class chosen beforehand."
         ),
         knowledge="white-box",
         conditions={
-            "attack": f"{value['attack']} ({value['citation']})",
+            "attack": f"{value['title']} ({value['citation']})",
+            "settings": value["settings"],
             "threat": f"{entry.threat.norm} {entry.threat.epsilon_text}, targeted, white-box",
             "images": f"the first {len(ledger)} of the report split in the order of their hashes",
             "target": entry.section.target if entry.section.target != "random" else "a random class but the label",

@@ -15,7 +15,7 @@ from attacks.doubts import transfer_stronger, weaker_than_noise
 from flows.audit_job import AuditJob
 from flows.pictures import DIFFERENCE_NOTE, store_difference, store_image
 from flows.steps import StepValue, unpack
-from flows.subjects import open_splits
+from flows.subject_images import open_splits
 from flows.universal_stage import NOISE, UniversalEntry, load_delta, noise_column, read_csv
 from wolfhound.evidence import Doubt, Finding, Gallery, Quantity, RateTable
 from wolfhound.metrics import Predictions, attack_success_rate, dominant_labels, error_rate, fooling_rate
@@ -44,7 +44,7 @@ def cross_architecture_table(job: AuditJob, entry: UniversalEntry, results: Univ
     cells = tuple(tuple(_fooled(ledgers[target], column) for target in entry.targets) for column in columns.values())
     return RateTable(
         name=f"cross_architecture_{entry.name}",
-        title=f"Fooling rates of {entry.section.attack} at {entry.threat.norm} {entry.threat.epsilon_text}",
+        title=f"Fooling rates of {_title(results, entry)} at {entry.threat.norm} {entry.threat.epsilon_text}",
         row_label="computed on",
         column_label="evaluated on",
         rows=tuple(columns),
@@ -59,37 +59,29 @@ def cross_architecture_table(job: AuditJob, entry: UniversalEntry, results: Univ
 def universal_finding(job: AuditJob, entry: UniversalEntry, source: str, results: UniversalResults) -> Finding:
     """Return the white-box finding: the perturbation computed on `source`, evaluated on it."""
     value, ledger = results.crafted[entry.column(source)], results.table(job, source)
-    labels, clean, fooled = (_column(ledger, name) for name in ("label", "clean", entry.column(source)))
-    rate, noise = fooling_rate(clean, fooled), _fooled(ledger, noise_column(entry.threat))
+    clean, fooled = _column(ledger, "clean"), _column(ledger, entry.column(source))
     deltas = unpack(value["deltas"])
     delta = load_delta(job.store.get(deltas))
-    class_names = open_splits(job).whole.class_names
-    counts = dominant_labels(fooled, classes=len(class_names))
-    top = [int(label) for label in np.argsort(-counts, kind="stable")[:8] if counts[label]]
+    rates = _white_box_rates(ledger, entry, source)
     return Finding(
         id=f"universal/{entry.name}/{source}",
         kind="universal",
         subject=source,
-        title=f"{entry.section.attack} on {source}",
+        title=f"{value['title']} ({entry.threat.norm}) on {source}",
         claim=(
             f"One perturbation of {entry.threat.norm} {entry.threat.epsilon_text}, computed with full knowledge of "
-            f"{source}, changed its prediction on {rate.successes} of {rate.total} held-out images; "
-            f"random sign noise of the same size changed {noise.successes}."
+            f"{source}, changed its prediction on {rates['fooling_rate'].successes} of {len(ledger)} held-out images; "
+            f"random sign noise of the same size changed {rates['noise_control'].successes}."
         ),
         knowledge="white-box",
         conditions=_conditions(job, entry, value),
-        rates={
-            "fooling_rate": rate,
-            "error_rate": error_rate(fooled, labels),
-            "attack_success": attack_success_rate(clean, fooled, labels),
-            "noise_control": noise,
-        },
+        rates=rates,
         controls=("noise_control",),
         quantities={
             "linf": Quantity(float(delta.abs().max()), "of the pixel range [0, 1]", "largest change of any pixel"),
             "l2": Quantity(float(delta.norm()), "on the pixel scale [0, 1]", "Euclidean length of the perturbation"),
         },
-        counts={"dominant labels": {class_names[label]: int(counts[label]) for label in top}},
+        counts={"dominant labels": _dominant(fooled, open_splits(job).whole.class_names)},
         series={"fooling rate on the select split by pass": tuple((row[0], row[2]) for row in value["history"])},
         galleries=_galleries(job, delta, clean, fooled),
         ledgers={f"predictions of {source}": unpack(results.ledgers[source]["ledger"])},
@@ -97,9 +89,26 @@ def universal_finding(job: AuditJob, entry: UniversalEntry, source: str, results
         reproduce=job.command,
         doubts=_with(
             results.doubts[source],
-            weaker_than_noise(clean, fooled, [_column(ledger, noise_column(entry.threat))], name=value["attack"]),
+            weaker_than_noise(clean, fooled, [_column(ledger, noise_column(entry.threat))], name=value["title"]),
         ),
     )
+
+
+def _white_box_rates(ledger: pd.DataFrame, entry: UniversalEntry, source: str) -> dict[str, Rate]:
+    labels, clean, fooled = (_column(ledger, name) for name in ("label", "clean", entry.column(source)))
+    return {
+        "fooling_rate": fooling_rate(clean, fooled),
+        "error_rate": error_rate(fooled, labels),
+        "attack_success": attack_success_rate(clean, fooled, labels),
+        "noise_control": _fooled(ledger, noise_column(entry.threat)),
+    }
+
+
+def _dominant(fooled: Predictions, class_names: tuple[str, ...]) -> dict[str, int]:
+    """Return the labels that most perturbed images get, with their counts, at most eight."""
+    counts = dominant_labels(fooled, classes=len(class_names))
+    order = np.argsort(-counts, kind="stable")[:8]
+    return {class_names[label]: int(counts[label]) for label in order if counts[label]}
 
 
 def transfer_finding(job: AuditJob, entry: UniversalEntry, target: str, results: UniversalResults) -> Finding | None:
@@ -115,7 +124,7 @@ def transfer_finding(job: AuditJob, entry: UniversalEntry, target: str, results:
         id=f"transfer/{entry.name}/{target}",
         kind="transfer",
         subject=target,
-        title=f"{entry.section.attack} transferred to {target}",
+        title=f"{_title(results, entry)} ({entry.threat.norm}) transferred to {target}",
         claim=(
             f"Of {len(others)} perturbation(s) computed on other networks, the one from {worst} changed the "
             f"prediction of {target} most often: on {rates[f'from {worst}'].successes} of {len(ledger)} held-out "
@@ -123,7 +132,7 @@ def transfer_finding(job: AuditJob, entry: UniversalEntry, target: str, results:
         ),
         knowledge="transfer",
         conditions={
-            "attack": entry.section.attack,
+            "attack": _title(results, entry),
             "threat": f"{entry.threat.norm} {entry.threat.epsilon_text}, untargeted, transfer",
             "worst source": f"{worst} (the largest of {len(others)}; its interval is not corrected for the choice)",
         },
@@ -135,10 +144,15 @@ def transfer_finding(job: AuditJob, entry: UniversalEntry, target: str, results:
     )
 
 
+def _title(results: UniversalResults, entry: UniversalEntry) -> str:
+    return str(results.crafted[entry.column(entry.sources[0])]["title"])
+
+
 def _conditions(job: AuditJob, entry: UniversalEntry, value: StepValue) -> dict[str, str]:
     splits = open_splits(job).splits
     return {
-        "attack": f"{value['attack']} ({value['citation']})",
+        "attack": f"{value['title']} ({value['citation']})",
+        "settings": value["settings"],
         "threat": entry.threat.text,
         "crafted on": f"{len(splits.craft)} images of the craft split, without their labels",
         "passes": f"{value['history'][-1][0]} ({value['gradients']:,} image gradients)",

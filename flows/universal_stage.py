@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from attacks import registry
+from attacks.base import ImageAttack, UniversalAttack
 from attacks.controls import sign_noise
 from attacks.judge import LEDGER_COLUMNS, transfer_predictions
 from attacks.threat import Threat
 from attacks.universal import craft_universal
 from flows.audit_job import AuditJob
 from flows.steps import StepValue, pack, unpack
-from flows.subjects import open_classifier, open_splits
+from flows.subject_classifiers import open_classifier
+from flows.subject_images import open_splits
 from wolfhound.plan import UniversalSection
 from wolfhound.progress import Progress, silent
 
@@ -83,7 +85,8 @@ def craft(job: AuditJob, entry: UniversalEntry, source: str, progress: Progress 
             "deltas": pack(job.store.put(safetensors.torch.save(tensors), ".safetensors")),
             "history": [[point.passes, point.gradients, point.rate.share] for point in result.history],
             "gradients": result.gradients,
-            "attack": repr(attack),
+            "title": attack.title,
+            "settings": settings_text(attack),
             "citation": attack.source,
             "seed": seed,
         }
@@ -150,3 +153,18 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
 def read_csv(data: bytes) -> pd.DataFrame:
     """Return the table of stored CSV bytes."""
     return pd.read_csv(io.BytesIO(data))
+
+
+def settings_text(attack: UniversalAttack | ImageAttack) -> str:
+    """Return the hyper-parameters of an attack in words: "passes 10, images per update 100".
+
+    >>> from attacks.targeted import TargetedAscent
+    >>> settings_text(TargetedAscent(most_steps=5)).split(", ")[-1].startswith("shrinking")
+    True
+    """
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in attack_options(attack).items())
+
+
+def attack_options(attack: UniversalAttack | ImageAttack) -> dict[str, object]:
+    """Return the hyper-parameters of an attack by name."""
+    return {part: getattr(attack, part) for part in registry.defaults(type(attack))}

@@ -23,6 +23,7 @@ class Scripted:
 
     deltas: tuple[Tensor, ...]
     name: ClassVar[str] = "scripted"
+    title: ClassVar[str] = "Scripted"
     source: ClassVar[str] = "this test"
 
     def steps(self, images: int) -> int:
