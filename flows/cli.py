@@ -147,6 +147,7 @@ def _broke_off(error: BaseException, command: str) -> int:
         _fail(str(error))
         return BAD_INPUT
     what = str(error) if isinstance(error, WolfhoundError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    what = "it was interrupted" if isinstance(error, KeyboardInterrupt) else what
     _fail(f"the audit broke off: {what}")
     typer.echo(f"Finished steps are kept. Resume it with: {command}", err=True)
     if os.environ.get("WOLFHOUND_TRACEBACK"):
