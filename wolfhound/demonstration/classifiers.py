@@ -20,6 +20,8 @@ from wolfhound.images import ImageSet
 from wolfhound.progress import Progress, silent
 
 _MEAN, _STD = "preprocessing.mean", "preprocessing.std"
+# One entry, because safetensors writes several in no fixed order: the key of the recipe and the digest of the tensors.
+_SEAL = "key and digest"
 
 
 def demonstration_classifier(
@@ -65,7 +67,7 @@ def _store(path: Path, key: str, classifier: Classifier) -> None:
     handle, temporary = tempfile.mkstemp(prefix=".weights-", dir=path.parent)
     os.close(handle)
     try:
-        save_file(tensors, temporary, metadata={"key": key, "digest": state_digest(tensors)})
+        save_file(tensors, temporary, metadata={_SEAL: f"{key} {state_digest(tensors)}"})
         Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)
@@ -79,8 +81,7 @@ def _load(path: Path, key: str) -> dict[str, Tensor] | None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except (OSError, SafetensorError):
         return None
-    intact = metadata.get("key") == key and metadata.get("digest") == state_digest(tensors)
-    return tensors if intact else None
+    return tensors if metadata.get(_SEAL) == f"{key} {state_digest(tensors)}" else None
 
 
 def _restored(architecture: str, tensors: dict[str, Tensor], images: ImageSet, *, seed: int) -> Classifier:
