@@ -55,8 +55,8 @@ def bias_entries(job: AuditJob) -> tuple[BiasEntry, ...]:
     entries = []
     for index, section in enumerate(job.plan.bias, start=1):
         suffix = f"-{index}" if len(job.plan.bias) > 1 else ""
-        entries.append(BiasEntry(f"wolf_husky_confounded{suffix}", section, section.confounding))
-        entries.append(BiasEntry(f"wolf_husky_balanced{suffix}", section, 0.5))
+        entries.append(BiasEntry(f"confounded{suffix}", section, section.confounding))
+        entries.append(BiasEntry(f"balanced{suffix}", section, 0.5))
     return tuple(entries)
 
 

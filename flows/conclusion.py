@@ -11,8 +11,8 @@ from wolfhound.verdicts import judge_criterion
 
 LIMITATIONS = ("Perturbations were added to digital images; printed or photographed ones were not tested.",)
 _DEMONSTRATION = (
-    "The demonstration classifiers are small networks in the style of six published families, trained on generated "
-    "drawings. They are not the published networks, and their figures say nothing about those."
+    "The demonstration classifiers are small networks trained on generated drawings. They are not the published "
+    "networks."
 )
 _ALWAYS_UNTESTED = (
     "poisoning and backdoors planted in training (NIST AI 100-2: NISTAML.021, .023, .024)",
