@@ -57,9 +57,14 @@ def trained_state() -> dict[str, torch.Tensor]:
     """The weights of `network()` after training on textures that no test uses."""
     pixels, labels = draw_textures(800, seed=2)
     inputs, wanted = torch.from_numpy(pixels).float().div_(255), torch.from_numpy(labels)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # for the initial weights and for dropout
         module = network()
+        _train(module, inputs, wanted)
+    return {name: tensor.detach() for name, tensor in module.state_dict().items()}
+
+
+def _train(module: nn.Module, inputs: torch.Tensor, wanted: torch.Tensor) -> None:
     optimiser = torch.optim.Adam(module.parameters(), lr=0.01)
     generator = torch.Generator().manual_seed(0)
     for _ in range(6):
@@ -67,7 +72,6 @@ def trained_state() -> dict[str, torch.Tensor]:
             optimiser.zero_grad()
             functional.cross_entropy(module((inputs[rows] - 0.5) / 0.25), wanted[rows]).backward()
             optimiser.step()
-    return {name: tensor.detach() for name, tensor in module.state_dict().items()}
 
 
 def network() -> nn.Sequential:

@@ -62,10 +62,12 @@ def test_the_best_checkpoint_is_the_one_that_fools_most_select_images(trained: C
 
 
 def test_of_equal_checkpoints_the_earliest_is_kept(trained: Classifier, textures: Splits) -> None:
-    nothing = torch.zeros(3, 16, 16)
-    result = run(Scripted((nothing, nothing + 0.2 / 255 * 3)), trained, textures, Threat("linf", 8 / 255))
+    one_level = torch.zeros(3, 16, 16)
+    one_level[0, 0, 0] = 1 / 255
+    result = run(Scripted((torch.zeros(3, 16, 16), one_level)), trained, textures, Threat("linf", 8 / 255))
+    assert [row.rate.successes for row in result.history] == [0, 0]
     assert not result.best.any()
-    assert result.last.any()
+    assert torch.equal(result.last, one_level)
 
 
 def test_a_proposal_that_is_too_large_is_projected(trained: Classifier, textures: Splits) -> None:
