@@ -206,8 +206,8 @@ class DemonstrationBias(Section):
     """The wolf/husky probe: a classifier trained on a confounded set and one on a balanced set, backgrounds swapped."""
 
     source: Literal["demonstration"]
-    architecture: Literal["vgg_f", "caffenet", "googlenet", "vgg16", "vgg19", "resnet152"] = "resnet152"
-    training_images: int = Field(400, ge=50)
+    architecture: Literal["vgg_f", "caffenet", "googlenet", "vgg16", "vgg19", "resnet152"] = "vgg_f"
+    training_images: int = Field(1000, ge=50)
     probe_images: int = Field(200, ge=20)
     confounding: Annotated[float, Field(ge=0.5, le=1)] = 1.0
     shown: int = Field(4, ge=1, le=12)
