@@ -42,7 +42,7 @@ criteria:
 CIFAR = """\
 wolfhound: 1
 name: real-cifar
-purpose: Real CIFAR-10 networks, two of them hardened, on real photographs.
+purpose: A plain and a hardened CIFAR-10 network on real photographs.
 seed: 2017
 device: cpu
 batch_size: 100
@@ -51,7 +51,7 @@ images:
   path: {real}/images/cifar10_jpeg
   size: 32
   fit: {{method: squash}}
-splits: {{craft: 200, select: 100, report: 500}}
+splits: {{craft: 160, select: 60, report: 500}}
 classifiers:
   - name: resnet20
     source: factory
@@ -59,13 +59,6 @@ classifiers:
     callable: CifarResNet
     arguments: {{n: 3}}
     weights: {real}/models/cifar10_resnet20.pth
-    preprocessing: {{mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}}
-  - name: resnet56
-    source: factory
-    file: {real}/archs.py
-    callable: CifarResNet
-    arguments: {{n: 9}}
-    weights: {real}/models/cifar10_resnet56.pth
     preprocessing: {{mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}}
   - name: robust_resnet4b
     source: factory
@@ -76,7 +69,7 @@ classifiers:
     preprocessing: {{mean: [0.4914, 0.4822, 0.4465], std: [0.2471, 0.2435, 0.2616]}}
 universal:
   - {{attack: sgd_uap, threat: {{norm: linf, epsilon: 10/255}}}}
-  - {{attack: deepfool_uap, threat: {{norm: linf, epsilon: 10/255}}, sources: [resnet20]}}
+  - {{attack: deepfool_uap, threat: {{norm: linf, epsilon: 10/255}}, sources: [resnet20], options: {{passes: 1}}}}
 criteria:
   - {{id: universal, text: Keeps its prediction., rate: universal.fooling_rate, at_most: 30 %}}
 """

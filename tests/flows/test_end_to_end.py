@@ -17,6 +17,8 @@ from wolfhound.evidence import Evidence, Finding
 from wolfhound.metrics import fooling_rate
 from wolfhound.store import EvidenceStore
 
+pytestmark = pytest.mark.timeout(900)
+
 PLAN = """\
 wolfhound: 1
 name: small
@@ -46,7 +48,7 @@ criteria:
 def wolfhound(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "WOLFHOUND_"))}
     command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, check=False, timeout=280)
+    return subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, check=False, timeout=800)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from tests.flows.real_plans import write_cifar_plan, write_imagenet_plan
 from tests.real_subjects import real_subjects
 from wolfhound.evidence import Evidence, RateTable
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 
 
 def audited(plan: Path) -> Evidence:
@@ -33,22 +33,20 @@ def cifar(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
 
 
 def test_cifar_networks_are_as_accurate_as_stated(cifar: Evidence) -> None:
-    for name, stated in {"resnet20": 0.806, "resnet56": 0.8285, "robust_resnet4b": 0.764}.items():
+    for name, stated in {"resnet20": 0.806, "robust_resnet4b": 0.764}.items():
         bounds = cifar.finding(f"clean/{name}").rates["accuracy"].interval(confidence=0.99)
         assert bounds.low <= stated <= bounds.high
 
 
-def test_cifar_perturbations_fool_the_plain_networks_and_not_the_hardened_one(cifar: Evidence) -> None:
+def test_cifar_perturbations_fool_the_plain_network_and_not_the_hardened_one(cifar: Evidence) -> None:
     table = next(table for table in cifar.tables if "sgd_uap" in table.name)
     noise = table.control_rows[0]
-    for name in ("resnet20", "resnet56"):
-        assert share(table, name, name) > 0.6
-        assert share(table, name, name) > share(table, noise, name) + 0.15
+    assert share(table, "resnet20", "resnet20") > 0.6
+    assert share(table, "resnet20", "resnet20") > share(table, noise, "resnet20") + 0.15
     assert share(table, "robust_resnet4b", "robust_resnet4b") < 0.35
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_imagenet_perturbations_fool_their_own_network_best_and_beat_the_noise(tmp_path: Path) -> None:
     evidence = audited(write_imagenet_plan(real_subjects(), tmp_path))
     (table,) = evidence.tables
