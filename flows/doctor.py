@@ -7,6 +7,7 @@ import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 REQUIRED = ("torch", "prefect", "pandas", "jinja2", "weasyprint", "scipy", "pydantic", "PIL", "matplotlib", "pypdf")
@@ -48,6 +49,8 @@ def _python() -> Diagnosis:
 
 def _package(name: str) -> Diagnosis:
     def look() -> Diagnosis:
+        if name == "prefect":  # importing it would make it write its home folder
+            return Diagnosis(name, "ok", metadata.version(name))
         module = importlib.import_module(name)
         return Diagnosis(name, "ok", str(getattr(module, "__version__", "installed")))
 

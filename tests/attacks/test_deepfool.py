@@ -94,6 +94,19 @@ def test_a_group_adds_the_steps_of_its_images_at_the_length_of_its_reach(
     torch.testing.assert_close(proposal.delta, expected, rtol=1e-6, atol=1e-9)
 
 
+def test_steps_that_did_not_reach_their_boundary_do_not_count(trained: Classifier, textures: Splits) -> None:
+    images, threat = textures.craft.subset(range(30)), Threat("l2", 50.0)
+    attack = DeepFoolUniversal(passes=1, images_per_update=30, reach=0.0, steps_per_image=1)
+    with frozen(trained.module):
+        (proposal,) = attack.proposals(
+            trained, images, threat, generator=torch.Generator().manual_seed(0), chunk=30, advance=lambda _: None
+        )
+        found = [deepfool_one(trained, x, candidates=4, overshoot=0.02, max_steps=1) for x in images.load().double()]
+    reached = [delta for delta, changed, _ in found if changed]
+    assert 0 < len(reached) < 30
+    torch.testing.assert_close(proposal.delta, torch.stack(reached).sum(dim=0), rtol=1e-6, atol=1e-9)
+
+
 def test_a_group_that_is_half_fooled_moves_half_as_far(trained: Classifier, textures: Splits) -> None:
     images, threat = textures.craft.subset(range(20)), Threat("l2", 50.0)
     attack = DeepFoolUniversal(passes=2, images_per_update=20, reach=0.02)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ImageFile
 
 from tests.wolfhound.pictures import noise, read_back, write_folder, write_picture
 from wolfhound.errors import DataError
@@ -95,6 +96,19 @@ def test_every_fault_is_named_in_one_error(tmp_path: Path) -> None:
         assert fault in message
     assert message.startswith("11 fault(s) in the image set set:")
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_cut_off_picture_is_refused_also_after_another_package_told_pillow_to_fill_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WeasyPrint does so on import, for the whole process."""
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
+    folder = write_folder(tmp_path / "set", {"wolf": 2})
+    whole = (folder / "wolf" / "1.png").read_bytes()
+    (folder / "wolf" / "1.png").write_bytes(whole[:60])
+    with pytest.raises(DataError, match=r"wolf/1\.png: cannot be decoded"):
+        read_folder(folder, cache=tmp_path / "cache", size=(8, 8), fit=Fit())
+    assert ImageFile.LOAD_TRUNCATED_IMAGES, "what the other package asked for stands"
 
 
 def test_all_broken_pictures_are_named_and_nothing_is_kept(tmp_path: Path) -> None:

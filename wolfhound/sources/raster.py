@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import PIL
-from PIL import features
+from PIL import ImageFile, features
 
 from wolfhound.errors import DataError
 from wolfhound.images import PixelFile
@@ -169,12 +169,23 @@ def _decode_all(
         return hashlib.sha256(data).hexdigest(), None
 
     hashes, faults = [], []
-    with progress(f"decoding {job.name}", len(job.entries)) as advance, _threads() as pool:
+    with progress(f"decoding {job.name}", len(job.entries)) as advance, _whole_files_only(), _threads() as pool:
         for content, fault in pool.map(work, range(len(job.entries))):
             hashes.append(content)
             faults += [] if fault is None else [fault]
             advance(1)
     return hashes, faults
+
+
+@contextmanager
+def _whole_files_only() -> Iterator[None]:
+    """Let Pillow refuse cut-off files; once any package asked it to, as WeasyPrint does, it fills them with grey."""
+    allowed = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = allowed
 
 
 @contextmanager
