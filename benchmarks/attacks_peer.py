@@ -38,12 +38,12 @@ def fooling(classifier: Classifier, images: ImageSet, perturbations: dict[str, T
     return {name: rate.percent for name, rate in fooling_rates(ledger).items()}
 
 
-def ours(name: str, classifier: Classifier, splits: Splits, seed: int) -> tuple[Tensor, float]:
+def ours(name: str, options: dict[str, int], classifier: Classifier, splits: Splits, seed: int) -> tuple[Tensor, float]:
     """Return our perturbation and the CPU seconds it took, checkpoint selection included."""
     start = time.process_time()
     generator = torch.Generator().manual_seed(seed)
     found = craft_universal(
-        make_universal(name, {}), classifier, splits.craft, splits.select, THREAT, generator=generator
+        make_universal(name, options), classifier, splits.craft, splits.select, THREAT, generator=generator
     )
     return found.best, time.process_time() - start
 
@@ -84,6 +84,35 @@ def peers(settings: str, classifier: Classifier, images: ImageSet, seed: int) ->
     ), time.process_time() - start
 
 
+def show_ours(name: str, options: dict[str, int], classifier: Classifier, splits: Splits, seeds: int) -> None:
+    """Measure one of our attacks over several seeds and print it."""
+    found = [ours(name, options, classifier, splits, seed) for seed in range(seeds)]
+    rates = fooling(classifier, splits.report, {str(i): delta for i, (delta, _) in enumerate(found)})
+    seconds = mean(spent for _, spent in found)
+    shown = ", ".join(f"{rate:.1f}" for rate in rates.values())
+    title = f"ours {name} ({options or 'defaults'})"
+    print(f"{title}: {seconds:.1f} s CPU, held-out fooling {mean(rates.values()):.1f} % ({shown})", flush=True)
+
+
+def show_peer(settings: str, classifier: Classifier, splits: Splits) -> bool:
+    """Measure the peer between two runs of ours with as many passes and print both; False where there is no peer."""
+    before = ours("deepfool_uap", {"passes": PASSES}, classifier, splits, seed=0)
+    found = peers(settings, classifier, splits.craft, seed=0)
+    if found is None:
+        print("the peer is not installed (pip install adversarial-robustness-toolbox): nothing to compare with")
+        return False
+    after = ours("deepfool_uap", {"passes": PASSES}, classifier, splits, seed=1)
+    delta, seconds = found
+    rates = fooling(classifier, splits.report, {"peer": delta, "before": before[0], "after": after[0]})
+    own = (before[1] + after[1]) / 2
+    print(
+        f"{PASSES} passes: peer ({settings} settings) {seconds:.1f} s CPU, {rates['peer']:.1f} %; ours {own:.1f} s CPU, "
+        f"{rates['before']:.1f} and {rates['after']:.1f} %: {seconds / own:.0f} times faster",
+        flush=True,
+    )
+    return True
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -98,28 +127,11 @@ def main() -> None:
         classifier, splits = cifar10(real, cache=Path(cache), craft=200, select=100, report=500)
         noise = fooling(classifier, splits.report, noise_controls(THREAT, (32, 32), seeds=range(options.seeds)))
         print(f"{classifier.name}, {THREAT.text}; random sign noise fools {mean(noise.values()):.1f} %", flush=True)
-        fastest = 0.0
         for name in ("deepfool_uap", "sgd_uap"):
-            found = [ours(name, classifier, splits, seed) for seed in range(options.seeds)]
-            rates = fooling(classifier, splits.report, {str(i): delta for i, (delta, _) in enumerate(found)})
-            seconds = mean(spent for _, spent in found)
-            fastest = fastest or seconds
-            shown = " ".join(f"{rate:.1f}" for rate in rates.values())
-            print(
-                f"ours {name}: {seconds:.1f} s CPU, held-out fooling {mean(rates.values()):.1f} % ({shown})", flush=True
-            )
+            show_ours(name, {}, classifier, splits, options.seeds)
         for settings in options.peer:
-            found_by_peer = peers(settings, classifier, splits.craft, seed=0)
-            if found_by_peer is None:
-                print("the peer is not installed (pip install adversarial-robustness-toolbox): nothing to compare with")
-                return
-            delta, seconds = found_by_peer
-            rate = fooling(classifier, splits.report, {"peer": delta})["peer"]
-            print(
-                f"peer ({settings} settings, {PASSES} passes): {seconds:.1f} s CPU, held-out fooling {rate:.1f} %",
-                flush=True,
-            )
-            print(f"deepfool_uap is {seconds / fastest:.0f} times faster", flush=True)
+            if not show_peer(settings, classifier, splits):
+                break
 
 
 if __name__ == "__main__":
