@@ -32,7 +32,9 @@ classifiers:
     arguments: {{weights: {real}/models/mobilenet_v2_tf2keras.pth}}
     preprocessing: {{mean: [0, 0, 0], std: [1, 1, 1]}}
 universal:
-  - {{attack: sgd_uap, threat: {{norm: linf, epsilon: 10/255}}}}
+  - attack: sgd_uap
+    threat: {{norm: linf, epsilon: 10/255}}
+    options: {{passes: 12, step: 0.15, images_per_update: 10}}   # few crafting images: more and smaller updates
 targeted:
   - {{threat: {{norm: linf, epsilon: 4/255}}, images: 12, shown: 3, classifiers: [squeezenet1_1]}}
 criteria:
