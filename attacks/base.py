@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from attacks.threat import Threat
+from attacks.threat import Knowledge, Threat
 from wolfhound.classifier import Classifier
 from wolfhound.errors import PlanError
 from wolfhound.images import ImageSet
@@ -71,20 +71,39 @@ class UniversalAttack(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ImageProposal:
-    """Adversarial versions of a batch: pixels `[B,3,H,W]` and the gradient steps that each image took, int64 `[B]`."""
+    """Adversarial versions of a batch, and what each image cost.
+
+    Attributes:
+        pixels: `[B,3,H,W]`; the driver bounds, clips and rounds them.
+        steps: iterations that each image took, int64 `[B]`.
+        queries: how often the network was asked about each image (forward passes, those for gradients included), int64
+            `[B]`.
+    """
 
     pixels: Tensor
     steps: Tensor
+    queries: Tensor
 
 
 @runtime_checkable
 class ImageAttack(Protocol):
-    """Looks for one perturbation an image."""
+    """Looks for one perturbation an image.
+
+    `targeted` says whether it looks for a class to reach or for one to leave. An attack that can do both has it as a
+    field, False by default; the plan's section sets it, never the plan's options. `access` is what it must be given:
+    an attack that asks for less than gradients never calls backward, and one that asks for labels looks at nothing but
+    the largest logit.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
     source: ClassVar[str]
-    targeted: ClassVar[bool]
+    access: ClassVar[Knowledge]
+
+    @property
+    def targeted(self) -> bool:
+        """Whether `targets` are classes to reach (True) or to leave (False)."""
+        ...
 
     def propose(
         self, classifier: Classifier, pixels: Tensor, targets: Tensor, threat: Threat | None, *, seeds: Tensor

@@ -28,8 +28,8 @@ class ImageAttackResult:
 
     Attributes:
         ledger: one row an image: image (content hash), label, target, clean, adversarial (predictions), linf and l2 (of
-            the delivered perturbation, pixel scale), steps (gradient steps) and success. For an untargeted attack,
-            target is the class to leave.
+            the delivered perturbation, pixel scale), steps, queries (see `attacks.base.ImageProposal`) and success. For
+            an untargeted attack, target is the class to leave.
         kept: positions of the images whose adversarial versions were kept, in order.
         adversarial: those versions as they were judged, uint8 `[len(kept),3,H,W]`.
     """
@@ -76,7 +76,7 @@ def attack_images(
             parts.append(part.assign(image=[images.hashes[i] for i in positions], label=images.labels[positions]))
             kept.update({i: delivered[i - positions[0]] for i in keep if positions[0] <= i <= positions[-1]})
             advance(len(batch))
-    columns = ["image", "label", "target", "clean", "adversarial", "linf", "l2", "steps", "success"]
+    columns = ["image", "label", "target", "clean", "adversarial", "linf", "l2", "steps", "queries", "success"]
     ledger = pd.concat(parts, ignore_index=True)[columns]
     shown = torch.stack([kept[i] for i in keep]) if keep else torch.empty((0, 3, *images.size), dtype=torch.uint8)
     return ImageAttackResult(ledger, tuple(keep), shown, attack.name, asdict(attack), threat)  # type: ignore[call-overload]
@@ -111,6 +111,7 @@ def _attack_batch(
         "linf": levels.abs().amax(dim=1).numpy() / 255,
         "l2": levels.norm(dim=1).numpy() / 255,
         "steps": proposal.steps.numpy(),
+        "queries": proposal.queries.numpy(),
         "success": success,
     }
     return pd.DataFrame(table), delivered

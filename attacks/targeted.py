@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attacks.base import ImageProposal, check_choice, check_positive
 from attacks.delivery import as_pixels, deliver
-from attacks.threat import Threat
+from attacks.threat import Knowledge, Threat
 from wolfhound.classifier import Classifier
 
 
@@ -47,6 +47,7 @@ class TargetedAscent:
     name: ClassVar[str] = "targeted_ascent"
     title: ClassVar[str] = "Targeted ascent"
     source: ClassVar[str] = "Szegedy et al., Intriguing properties of neural networks, ICLR 2014"
+    access: ClassVar[Knowledge] = "white-box"
     targeted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -66,12 +67,14 @@ class TargetedAscent:
         """
         current = pixels.clone()
         steps = torch.full((len(pixels),), self.most_steps)
+        queries = torch.zeros(len(pixels), dtype=torch.int64)
         active = torch.arange(len(pixels), device=pixels.device)
         for taken in range(self.most_steps + 1):
             gradient, lead = self._gradient(classifier, current[active], targets[active])
-            reached = self._holds_delivered(
-                classifier, pixels, current, targets, threat, active[lead > self.confidence]
-            )
+            hopeful = active[lead > self.confidence]
+            reached = self._holds_delivered(classifier, pixels, current, targets, threat, hopeful)
+            queries[active.cpu()] += 1
+            queries[hopeful.cpu()] += 1
             steps[reached.cpu()] = taken
             going = ~torch.isin(active, reached)
             active, gradient = active[going], gradient[going]
@@ -81,7 +84,8 @@ class TargetedAscent:
             current[active] = _bounded(pixels[active], moved, threat)
         if threat is None:
             current = self._drawn_back(classifier, pixels, current, targets)
-        return ImageProposal(current, steps)
+            queries += self.shrinkings
+        return ImageProposal(current, steps, queries)
 
     def _gradient(self, classifier: Classifier, pixels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradient of the objective and the target's lead over the highest other logit, `[B]`."""

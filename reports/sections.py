@@ -14,6 +14,7 @@ _OUTLINE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("clean", "Clean performance", ("clean",)),
     ("table", "Cross-architecture fooling", ("transfer",)),
     ("universal", "Universal perturbations", ("universal",)),
+    ("robust", "Per-image attacks", ("robust",)),
     ("targeted", "Targeted fooling", ("targeted",)),
     ("natural", "Natural robustness", ("natural",)),
     ("bias", "Bias probes", ("bias",)),

@@ -18,7 +18,7 @@ SCHEMA = "wolfhound-evidence/1"
 
 Verdict = Literal["met", "not met", "inconclusive", "not tested"]
 Severity = Literal["critical", "high", "medium", "low", "info"]
-Kind = Literal["clean", "universal", "transfer", "targeted", "bias"]
+Kind = Literal["clean", "universal", "transfer", "robust", "targeted", "natural", "bias", "inside"]
 
 
 @dataclass(frozen=True)

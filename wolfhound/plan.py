@@ -219,7 +219,7 @@ class CriterionSection(Section):
 
     id: Name
     text: str = Field(min_length=1)
-    rate: str = Field(pattern=r"^(clean|universal|transfer|targeted|bias)\.[a-z][a-z0-9_]*$")
+    rate: str = Field(pattern=r"^(clean|universal|transfer|robust|targeted|natural|bias)\.[a-z][a-z0-9_]*$")
     subjects: str = Field("*", description="names of classifiers, as a shell pattern")
     at_most: Share | None = None
     at_least: Share | None = None

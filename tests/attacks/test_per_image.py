@@ -32,7 +32,7 @@ class Shifting:
         assert not classifier.module.training
         assert threat is not None
         self.seen.append((seeds, targets))
-        return ImageProposal(pixels + self.shift, torch.full((len(pixels),), 3))
+        return ImageProposal(pixels + self.shift, torch.full((len(pixels),), 3), torch.full((len(pixels),), 5))
 
 
 class Leaving(Shifting):
@@ -74,6 +74,7 @@ def test_what_is_too_large_is_bounded_before_it_is_judged(trained: Classifier, i
     assert torch.equal(result.adversarial.float(), (originals + 5).clamp(max=255))
     np.testing.assert_allclose(result.ledger["linf"], 5 / 255)
     assert (result.ledger["steps"] == 3).all()
+    assert (result.ledger["queries"] == 5).all()
 
 
 def test_every_image_has_one_seed_of_its_own_however_images_are_batched(trained: Classifier, images: ImageSet) -> None:

@@ -72,7 +72,7 @@ def test_a_report_never_says_compliant(small_report: RenderedReport, bare_report
 
 def test_sections_whose_stage_did_not_run_say_not_tested(bare_report: RenderedReport) -> None:
     html = bare_report.html.read_text(encoding="utf-8")
-    for anchor in ("clean", "table", "universal", "targeted", "natural", "bias", "inside"):
+    for anchor in ("clean", "table", "universal", "robust", "targeted", "natural", "bias", "inside"):
         start = html.index(f'<section id="{anchor}"')
         assert "ran no test of this kind" in html[start : html.index("</section>", start)]
 
@@ -110,7 +110,7 @@ def test_the_reference_of_2017_is_labelled_not_comparable(small_report: Rendered
 def test_each_section_is_a_bookmark(small_report: RenderedReport) -> None:
     top = [item.title for item in PdfReader(small_report.pdf).outline if not isinstance(item, list)]
     assert top[0] == "Verdict"
-    assert [title.partition(" ")[0] for title in top if title[0].isdigit()] == [str(n) for n in range(2, 15)]
+    assert [title.partition(" ")[0] for title in top if title[0].isdigit()] == [str(n) for n in range(2, 16)]
 
 
 def test_the_same_evidence_gives_the_same_bytes_elsewhere_without_torch(
