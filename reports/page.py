@@ -33,6 +33,7 @@ class Signer:
     fingerprint: str
     algorithm: str
     demonstration: bool
+    chain: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

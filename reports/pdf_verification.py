@@ -105,21 +105,21 @@ def _embedded(reader: PdfReader) -> list[tuple[str, bytes]]:
 
 def _revision_checks(data: bytes, content: _Content, signature: SignatureReport) -> list[Check]:
     """Check the signature and that it is the one which the report announces; without one, that nothing was appended."""
-    announced = "" if content.digests is None else content.digests.signer
+    announced = () if content.digests is None else content.digests.signer
     if not signature.checks:
         checks = [_one_revision(data)]
         if announced:
-            what = f"the report names the certificate {announced} as its signer's, but no signature is there"
+            what = f"the report names the certificate {announced[0]} as its signer's, but no signature is there"
             checks.append(Check("signature", False, f"cut off: {what}"))
         return checks
-    same = bool(announced) and signature.fingerprint == announced
-    detail = "the signature is by the certificate that the report names"
+    same = bool(announced) and signature.certificates == announced
+    detail = "the certificates of the signature are those that the report names"
     return [*signature.checks, Check("announced signer", same, detail if same else f"not so: {detail}")]
 
 
 def _provenance_checks(content: _Content) -> list[Check]:
     digest = hashlib.sha256(content.attachments.get(EVIDENCE, b"")).hexdigest()
-    signer = "" if content.digests is None else content.digests.signer
+    signer = "" if content.digests is None else next(iter(content.digests.signer), "")
     return attachment_checks(content.attachments, evidence_sha256=digest, signer=signer)
 
 

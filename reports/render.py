@@ -56,7 +56,7 @@ def render(
 def read(store: EvidenceStore, *, key: SigningKey | None = None) -> Audit:
     """Return everything that a report is made of, read and checked."""
     evidence = store.evidence()
-    signer = None if key is None else Signer(key.name, key.fingerprint, key.algorithm, key.demonstration)
+    signer = None if key is None else Signer(key.name, key.fingerprint, key.algorithm, key.demonstration, key.chain)
     return Audit(evidence, store.run_record(), collect(store, evidence, key=key), Pictures(store), signer)
 
 
@@ -72,7 +72,7 @@ def pdf_bytes(audit: Audit) -> bytes:
     digests = Digests(
         audit.attachments["evidence.json"].sha256,
         audit.attachments[MANIFEST].sha256,
-        "" if audit.signer is None else audit.signer.fingerprint,
+        () if audit.signer is None else (audit.signer.fingerprint, *audit.signer.chain),
     )
     created = wording.moment(audit.run.finished)
     return write_pdf(html, links, audit.attachments, digests=digests, created=created)

@@ -22,15 +22,15 @@ _PREFIXES = {
 
 @dataclass(frozen=True)
 class Digests:
-    """SHA-256 digests in hex: of the attached evidence, of the attached manifest, and of the signer's certificate.
+    """SHA-256 digests in hex: of the attached evidence, the attached manifest and the signature's certificates.
 
-    `signer` is "" in a report that nobody signs. It stands in the signed bytes, so a report whose signature was cut off
-    still says that it had one.
+    `signer`, its own certificate first, is empty in a report that nobody signs. It stands in the signed bytes, so a
+    report whose signature was cut off still says that it had one.
     """
 
     evidence: str
     manifest: str
-    signer: str = ""
+    signer: tuple[str, ...] = ()
 
 
 def declare(metadata: Any, digests: Digests) -> None:
@@ -57,7 +57,7 @@ def _extended(data: bytes, digests: Digests) -> bytes:
         (PDFUA, "part", "1"),
         (WOLFHOUND, "evidenceSha256", digests.evidence),
         (WOLFHOUND, "manifestSha256", digests.manifest),
-        (WOLFHOUND, "signerSha256", digests.signer or UNSIGNED),
+        (WOLFHOUND, "signerSha256", " ".join(digests.signer) or UNSIGNED),
     ):
         ElementTree.SubElement(description, f"{{{uri}}}{name}").text = text
     schemas = ElementTree.SubElement(rdf, f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
@@ -67,7 +67,7 @@ def _extended(data: bytes, digests: Digests) -> bytes:
     declared = {
         "evidenceSha256": ("Text", "external", "SHA-256 of the attached evidence.json"),
         "manifestSha256": ("Text", "external", "SHA-256 of the attached manifest.json"),
-        "signerSha256": ("Text", "external", "SHA-256 of the certificate that signs this file, or unsigned"),
+        "signerSha256": ("Text", "external", "SHA-256 of the certificates of the signature, or unsigned"),
     }
     _schema(bag, "Wolfhound report", WOLFHOUND, "wolfhound", declared)
     return bytes(ElementTree.tostring(rdf, encoding="utf-8"))
@@ -96,7 +96,7 @@ def read_digests(xmp: bytes) -> Digests | None:
     evidence, manifest, signer = (_property(root, f"{name}Sha256") for name in ("evidence", "manifest", "signer"))
     if evidence is None or manifest is None or signer is None:
         return None
-    return Digests(evidence, manifest, "" if signer == UNSIGNED else signer)
+    return Digests(evidence, manifest, () if signer == UNSIGNED else tuple(signer.split()))
 
 
 def _property(root: ElementTree.Element, name: str) -> str | None:

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+from reports.signing.container import container_check
 from reports.signing.keys import DEMONSTRATION_MARK
 from wolfhound.verification import Check
 
 
 @dataclass(frozen=True)
 class SignatureReport:
-    """The checks of a PDF's signature. `fingerprint` is that of the signer's certificate, "" where nobody signed."""
+    """The checks of a PDF's signature.
+
+    `certificates` are the SHA-256 digests of the certificates in it, the signer's own first; none where nobody signed.
+    """
 
     checks: tuple[Check, ...]
-    fingerprint: str
+    certificates: tuple[str, ...] = ()
 
     @property
     def covers_all(self) -> bool:
@@ -38,29 +42,31 @@ def signature_report(data: bytes, *, roots: Sequence[Any] | None = None) -> Sign
             signatures = list(reader.embedded_regular_signatures)
             further = len(list(reader.embedded_timestamp_signatures))
         except Exception as error:  # a forged file may break the parser in any way, and each way is a failed check
-            return SignatureReport((Check("signature", False, f"the file's signatures cannot be read: {error}"),), "")
+            return SignatureReport((Check("signature", False, f"the file's signatures cannot be read: {error}"),))
         if not signatures and not further:
-            return SignatureReport((), "")
+            return SignatureReport(())
         if len(signatures) != 1 or further:
             found = f"{len(signatures)} and {further} document time-stamps"
-            return SignatureReport((Check("signature", False, f"expected one signature, found {found}"),), "")
-        return _examined(signatures[0], roots)
+            return SignatureReport((Check("signature", False, f"expected one signature, found {found}"),))
+        return _examined(data, signatures[0], roots)
 
 
-def _examined(signature: Any, roots: Sequence[Any] | None) -> SignatureReport:
+def _examined(data: bytes, signature: Any, roots: Sequence[Any] | None) -> SignatureReport:
     try:
         status = _validated(signature, roots)
         name, fingerprint = _subject(signature.signer_cert), signature.signer_cert.sha256.hex()
+        others = sorted(certificate.chosen.sha256.hex() for certificate in signature.signed_data["certificates"])
         checks = (
             _integrity(status, name, fingerprint),
             _coverage(status),
+            container_check(data, signature),
             _permission(signature),
             _time(status),
             _identity(status, name, roots),
         )
     except Exception as error:  # as above: whatever a forged signature does to the validator, it is not valid
-        return SignatureReport((Check("signature", False, f"the signature cannot be validated: {error!r}"),), "")
-    return SignatureReport(checks, fingerprint)
+        return SignatureReport((Check("signature", False, f"the signature cannot be validated: {error!r}"),))
+    return SignatureReport(checks, tuple(dict.fromkeys([fingerprint, *others])))
 
 
 def _validated(signature: Any, roots: Sequence[Any] | None) -> Any:

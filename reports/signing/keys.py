@@ -24,6 +24,7 @@ class SigningKey:
         fingerprint: SHA-256 of the certificate (DER), hex.
         algorithm: "rsa", "ecdsa", "ed25519" or "ed448".
         certificate_pem: the certificate, for whoever checks a signature with other tools.
+        chain: SHA-256 (hex) of the further certificates that a signature will carry, in order.
     """
 
     signer: Any
@@ -31,6 +32,7 @@ class SigningKey:
     fingerprint: str
     algorithm: str
     certificate_pem: bytes
+    chain: tuple[str, ...] = ()
 
     @property
     def demonstration(self) -> bool:
@@ -112,12 +114,14 @@ def _described(signer: Any, own: Any) -> SigningKey:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import Encoding
 
+    fingerprint = own.fingerprint(SHA256()).hex()
     return SigningKey(
         signer=signer,
         name=_common_name(own),
-        fingerprint=own.fingerprint(SHA256()).hex(),
+        fingerprint=fingerprint,
         algorithm=_algorithm(own.public_key()),
         certificate_pem=own.public_bytes(Encoding.PEM),
+        chain=tuple(sorted({other.sha256.hex() for other in signer.cert_registry} - {fingerprint})),
     )
 
 

@@ -1,5 +1,6 @@
 """A signed report is accepted whole and by its key alone; every change of it is caught."""
 
+import re
 import shutil
 import subprocess
 import threading
@@ -96,18 +97,32 @@ def test_a_signature_by_another_key_is_not_the_announced_one(
     assert any(fault.startswith("announced signer") for fault in faults)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def changed(signed_pdf: Path, position: int, change: int, folder: Path) -> Path:
+    data = bytearray(signed_pdf.read_bytes())
+    data[position] ^= change
+    path = folder / "changed.pdf"
+    path.write_bytes(data)
+    return path
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255))
 def test_one_changed_byte_anywhere_is_caught(signed_pdf: Path, tmp_path: Path, place: float, change: int) -> None:
-    data = bytearray(signed_pdf.read_bytes())
-    position = int(place * len(data))
-    # A signature is written in hex, in a place with room to spare: the case of a digit and the room change nothing.
-    if data[position] == ord("0") or bytes([data[position]]).lower() == bytes([data[position] ^ change]).lower():
-        return
-    data[position] ^= change
-    changed = tmp_path / "changed.pdf"
-    changed.write_bytes(data)
-    assert pdf_faults(changed)
+    position = int(place * signed_pdf.stat().st_size)
+    assert pdf_faults(changed(signed_pdf, position, change, tmp_path))
+
+
+@settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255))
+def test_one_changed_byte_in_the_signature_s_own_place_is_caught(
+    signed_pdf: Path, tmp_path: Path, place: float, change: int
+) -> None:
+    (gap,) = re.finditer(rb"/Contents\s*(<[0-9A-F]{2000,}>)", signed_pdf.read_bytes())
+    start, end = gap.span(1)
+    path = changed(signed_pdf, start + int(place * (end - start)), change, tmp_path)
+    checks = signature_report(path.read_bytes()).checks
+    assert not checks or any(check.ok is False for check in checks)
+    assert pdf_faults(path)
 
 
 def test_a_demonstration_key_never_counts_as_a_known_signer(small_store: EvidenceStore, tmp_path: Path) -> None:
