@@ -53,7 +53,7 @@ def our_steps(classifier: Classifier, images: ImageSet, batch: int) -> None:
     """One pass of SGD-UAP, reading included."""
     attack = SgdUniversal(passes=1, images_per_update=batch, labels="given")
     generator = torch.Generator().manual_seed(0)
-    for _ in attack.proposals(classifier, images, THREAT, generator=generator, chunk=batch, advance=lambda _: None):
+    for _ in attack.proposals([classifier], images, THREAT, generator=generator, chunk=batch, advance=lambda _: None):
         pass
 
 

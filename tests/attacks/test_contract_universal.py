@@ -1,9 +1,12 @@
 """What every universal attack must hold to, whatever its method."""
 
+from collections.abc import Iterator
+from dataclasses import fields
+
 import pytest
 import torch
 
-from attacks.base import UniversalAttack
+from attacks.base import Proposal, UniversalAttack
 from attacks.controls import noise_controls
 from attacks.judge import fooling_rates, predict, transfer_predictions
 from attacks.registry import UNIVERSAL, make_universal
@@ -11,6 +14,7 @@ from attacks.threat import Threat
 from attacks.universal import UniversalResult, craft_universal
 from tests.attacks.contract import LINF, UNIVERSAL_ROWS, Row
 from tests.attacks.crashing import CrashError, CrashingAfter, assert_same, mixed_state, snapshot
+from tests.attacks.running import all_proposals
 from wolfhound.classifier import Classifier, frozen
 from wolfhound.errors import DataError
 from wolfhound.images import Splits
@@ -98,51 +102,35 @@ def test_the_batch_size_changes_nothing_but_round_off(
 
 def raw(row: Row, classifier: Classifier, splits: Splits, threat: Threat, chunk: int) -> list[torch.Tensor]:
     """Return what the attack proposes before anything is rounded."""
-    generator = torch.Generator().manual_seed(3)
-    with frozen(classifier.module):
-        return [
-            threat.project(proposal.delta)
-            for proposal in made(row).proposals(
-                classifier, splits.craft, threat, generator=generator, chunk=chunk, advance=lambda _: None
-            )
-        ]
+    found = all_proposals(made(row), [classifier], splits.craft, threat, seed=3, chunk=chunk)
+    return [threat.project(proposal.delta) for proposal in found]
 
 
 @every_attack
-def test_going_on_from_a_proposal_is_the_same_as_never_having_stopped(
+def test_going_on_from_any_proposal_is_the_same_as_never_having_stopped(
     row: Row, trained: Classifier, textures: Splits
 ) -> None:
     attack, generator = made(row), torch.Generator().manual_seed(5)
-    stopped, states, deltas = [], [], []
+
+    def going_on(resume: Proposal | None) -> Iterator[Proposal]:
+        return attack.proposals(
+            [trained], textures.craft, LINF, generator=generator, chunk=50, advance=lambda _: None, resume=resume
+        )
+
     with frozen(trained.module):
-        for proposal in attack.proposals(
-            trained, textures.craft, LINF, generator=generator, chunk=50, advance=lambda _: None
-        ):
-            stopped.append(proposal)
-            states.append(generator.get_state())
-            deltas.append(proposal.delta.clone())
-        generator.set_state(states[0])
-        resumed = list(
-            attack.proposals(
-                trained,
-                textures.craft,
-                LINF,
-                generator=generator,
-                chunk=50,
-                advance=lambda _: None,
-                resume=stopped[0],
-            )
-        )
-    assert len(stopped) > 1
-    assert len(resumed) == len(stopped) - 1
-    for later, delta, expected in zip(resumed, deltas[1:], stopped[1:], strict=True):
-        assert torch.equal(later.delta, delta)
-        assert (later.passes, later.gradients, later.finished) == (
-            expected.passes,
-            expected.gradients,
-            expected.finished,
-        )
-    assert torch.equal(stopped[0].delta, deltas[0]), "a proposal changed after it was yielded"
+        stopped = [(proposal, generator.get_state(), proposal.delta.clone()) for proposal in going_on(None)]
+        assert {proposal.seen > 0 for proposal, _, _ in stopped} == {True, False}
+        for position in sorted({0, 1, len(stopped) // 2, len(stopped) - 2, len(stopped) - 1}):
+            generator.set_state(stopped[position][1])
+            resumed = list(going_on(stopped[position][0]))
+            assert len(resumed) == len(stopped) - 1 - position
+            for later, (expected, _, delta) in zip(resumed, stopped[position + 1 :], strict=True):
+                assert_same(as_dict(expected), as_dict(later))
+                assert torch.equal(later.delta, delta), "a proposal changed after it was yielded"
+
+
+def as_dict(proposal: Proposal) -> dict[str, object]:
+    return {part.name: getattr(proposal, part.name) for part in fields(proposal)} | {"state": dict(proposal.state)}
 
 
 @every_attack
@@ -190,10 +178,10 @@ def test_common_images_of_crafting_and_select_are_refused(row: Row, trained: Cla
 
 @every_attack
 def test_it_advances_by_exactly_the_steps_it_announced(row: Row, trained: Classifier, textures: Splits) -> None:
-    advanced = []
+    advanced: list[int] = []
     with frozen(trained.module):
         for _ in made(row).proposals(
-            trained,
+            [trained],
             textures.craft,
             LINF,
             generator=torch.Generator().manual_seed(0),
@@ -202,3 +190,39 @@ def test_it_advances_by_exactly_the_steps_it_announced(row: Row, trained: Classi
         ):
             pass
     assert sum(advanced) == made(row).steps(len(textures.craft))
+
+
+@every_attack
+def test_it_takes_as_many_gradients_as_it_said_beforehand(row: Row, trained: Classifier, textures: Splits) -> None:
+    attack = made(row)
+    taken = all_proposals(attack, [trained], textures.craft, LINF)[-1].gradients
+    said = attack.gradients(len(textures.craft))
+    assert taken == said if attack.gradients_exact else 0 < taken <= said
+
+
+@every_attack
+def test_it_can_be_crafted_on_several_networks(
+    row: Row, trained: Classifier, second: Classifier, textures: Splits
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    both = craft_universal(
+        made(row), (trained, second), textures.craft, textures.select, LINF, generator=generator, batch_size=64
+    )
+    alone = craft(row, trained, textures, LINF)
+    assert not torch.equal(both.last, alone.last)
+    assert [len(point.rates) for point in both.history] == [2] * len(both.history)
+    limit = made(row).gradients(len(textures.craft))
+    assert limit / 2 < both.gradients <= 2 * limit if made(row).gradients_exact else both.gradients <= 2 * limit
+    controls = noise_controls(LINF, (16, 16), seeds=range(5))
+    for member in (trained, second):
+        rates = fooling_rates(transfer_predictions(member, textures.report, {"both": both.best, **controls}, LINF))
+        assert rates["both"].percent > max(rates[name].percent for name in controls) + 10
+
+
+@every_attack
+def test_one_network_twice_is_the_same_as_once(row: Row, trained: Classifier, textures: Splits) -> None:
+    once, twice = (
+        all_proposals(made(row), members, textures.craft, LINF)[-1] for members in ([trained], [trained, trained])
+    )
+    torch.testing.assert_close(twice.delta, once.delta, rtol=0, atol=1e-9)
+    assert twice.gradients == 2 * once.gradients

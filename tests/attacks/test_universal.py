@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks.base import Proposal, UniversalAttack
+from attacks.base import Proposal, Tiers, UniversalAttack
 from attacks.judge import fooling_rates, transfer_predictions
 from attacks.threat import Threat
 from attacks.universal import craft_universal
@@ -25,9 +25,14 @@ class Scripted:
     name: ClassVar[str] = "scripted"
     title: ClassVar[str] = "Scripted"
     source: ClassVar[str] = "this test"
+    tiers: ClassVar[Tiers] = {}
+    gradients_exact: ClassVar[bool] = True
 
     def steps(self, images: int) -> int:
         return images
+
+    def gradients(self, images: int) -> int:
+        return 10 * images
 
     def proposals(self, *_: Any, **__: Any) -> Iterator[Proposal]:
         for position, delta in enumerate(self.deltas, start=1):
