@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from attacks.base import clean_labels, in_groups
@@ -15,6 +17,14 @@ from wolfhound.images import ImageSet
 
 Losses = Callable[[Classifier, Tensor, Tensor], Tensor]
 """(network, perturbed pixels `[B,3,H,W]` in [0, 1], what is known of them `[B,...]`) -> what to ascend, `[B]`."""
+
+
+class Readable(Protocol):
+    """Whatever gives the pixels at positions, float32 `[B,3,H,W]` in [0, 1]: an image set, or views of one."""
+
+    def load(self, positions: Sequence[int] | NDArray[np.int64] | slice = ..., /) -> Tensor:
+        """Return the pixels at `positions`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +64,7 @@ def labelled(
 
 
 def mean_gradient(
-    losses: Losses, members: Sequence[Member], images: ImageSet, positions: Tensor, delta: Tensor, *, chunk: int
+    losses: Losses, members: Sequence[Member], images: Readable, positions: Tensor, delta: Tensor, *, chunk: int
 ) -> Tensor:
     """Return the gradient at `delta` `[3,H,W]` of the mean loss over the images at `positions` and over the members.
 
