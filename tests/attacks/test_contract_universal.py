@@ -12,7 +12,7 @@ from attacks.judge import fooling_rates, predict, transfer_predictions
 from attacks.registry import UNIVERSAL, make_universal
 from attacks.threat import Threat
 from attacks.universal import UniversalResult, craft_universal
-from tests.attacks.contract import LINF, UNIVERSAL_ROWS, Row
+from tests.attacks.contract import UNIVERSAL_ROWS, Row
 from tests.attacks.crashing import CrashError, CrashingAfter, assert_same, mixed_state, snapshot
 from tests.attacks.running import all_proposals
 from wolfhound.classifier import Classifier, frozen
@@ -53,8 +53,12 @@ def test_the_result_stays_within_epsilon_on_the_eight_bit_grid(
         assert delta.shape == (3, 16, 16)
         assert torch.equal((delta * 255).round() / 255, delta)
         levels = (delta * 255).round().double()
-        size = levels.abs().max() / 255 if threat.norm == "linf" else levels.square().sum().sqrt() / 255
-        assert 0 < float(size) <= threat.epsilon + 1e-12
+        sizes = {
+            "linf": levels.abs().max() / 255,
+            "l2": levels.square().sum().sqrt() / 255,
+            "patch": levels.any(dim=0).double().mean(),
+        }
+        assert 0 < float(sizes[threat.norm]) <= threat.epsilon + 1e-12
 
 
 @every_threat
@@ -65,7 +69,7 @@ def test_it_beats_random_noise_of_the_same_size(
     controls = noise_controls(threat, (16, 16), seeds=range(5))
     rates = fooling_rates(transfer_predictions(trained, textures.report, {**found, **controls}, threat))
     strongest = max(rates[name].percent for name in controls)
-    assert rates["found"].percent > strongest + 20
+    assert rates["found"].percent > strongest + row.ahead
 
 
 @every_threat
@@ -114,7 +118,13 @@ def test_going_on_from_any_proposal_is_the_same_as_never_having_stopped(
 
     def going_on(resume: Proposal | None) -> Iterator[Proposal]:
         return attack.proposals(
-            [trained], textures.craft, LINF, generator=generator, chunk=50, advance=lambda _: None, resume=resume
+            [trained],
+            textures.craft,
+            row.threats[0],
+            generator=generator,
+            chunk=50,
+            advance=lambda _: None,
+            resume=resume,
         )
 
     with frozen(trained.module):
@@ -148,7 +158,7 @@ def test_a_crash_in_the_network_leaves_everything_as_it_was(
     mixed_state(trained)
     before, files = snapshot(crashing), textures.craft.pixels.path.read_bytes()
     with pytest.raises(CrashError):
-        craft(row, crashing, textures, LINF)
+        craft(row, crashing, textures, row.threats[0])
     assert_same(before, snapshot(crashing))
     assert textures.craft.pixels.path.read_bytes() == files
 
@@ -157,22 +167,27 @@ def test_a_crash_in_the_network_leaves_everything_as_it_was(
 def test_a_run_leaves_the_network_as_it_was(row: Row, trained: Classifier, textures: Splits) -> None:
     mixed_state(trained)
     before = snapshot(trained)
-    craft(row, trained, textures, LINF)
+    craft(row, trained, textures, row.threats[0])
     assert_same(before, snapshot(trained))
 
 
 @every_attack
 def test_it_works_where_gradients_are_switched_off(row: Row, trained: Classifier, textures: Splits) -> None:
     with torch.no_grad():
-        silent = craft(row, trained, textures, LINF)
-    assert torch.equal(silent.best, craft(row, trained, textures, LINF).best)
+        silent = craft(row, trained, textures, row.threats[0])
+    assert torch.equal(silent.best, craft(row, trained, textures, row.threats[0]).best)
 
 
 @every_attack
 def test_common_images_of_crafting_and_select_are_refused(row: Row, trained: Classifier, textures: Splits) -> None:
     with pytest.raises(DataError, match=r"craft and select share 96 image\(s\)"):
         craft_universal(
-            made(row), trained, textures.craft, textures.craft, LINF, generator=torch.Generator().manual_seed(0)
+            made(row),
+            trained,
+            textures.craft,
+            textures.craft,
+            row.threats[0],
+            generator=torch.Generator().manual_seed(0),
         )
 
 
@@ -183,7 +198,7 @@ def test_it_advances_by_exactly_the_steps_it_announced(row: Row, trained: Classi
         for _ in made(row).proposals(
             [trained],
             textures.craft,
-            LINF,
+            row.threats[0],
             generator=torch.Generator().manual_seed(0),
             chunk=13,
             advance=advanced.append,
@@ -195,7 +210,7 @@ def test_it_advances_by_exactly_the_steps_it_announced(row: Row, trained: Classi
 @every_attack
 def test_it_takes_as_many_gradients_as_it_said_beforehand(row: Row, trained: Classifier, textures: Splits) -> None:
     attack = made(row)
-    taken = all_proposals(attack, [trained], textures.craft, LINF)[-1].gradients
+    taken = all_proposals(attack, [trained], textures.craft, row.threats[0])[-1].gradients
     said = attack.gradients(len(textures.craft))
     assert taken == said if attack.gradients_exact else 0 < taken <= said
 
@@ -206,23 +221,32 @@ def test_it_can_be_crafted_on_several_networks(
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     both = craft_universal(
-        made(row), (trained, second), textures.craft, textures.select, LINF, generator=generator, batch_size=64
+        made(row),
+        (trained, second),
+        textures.craft,
+        textures.select,
+        row.threats[0],
+        generator=generator,
+        batch_size=64,
     )
-    alone = craft(row, trained, textures, LINF)
+    alone = craft(row, trained, textures, row.threats[0])
     assert not torch.equal(both.last, alone.last)
     assert [len(point.rates) for point in both.history] == [2] * len(both.history)
     limit = made(row).gradients(len(textures.craft))
     assert limit / 2 < both.gradients <= 2 * limit if made(row).gradients_exact else both.gradients <= 2 * limit
-    controls = noise_controls(LINF, (16, 16), seeds=range(5))
+    controls = noise_controls(row.threats[0], (16, 16), seeds=range(5))
     for member in (trained, second):
-        rates = fooling_rates(transfer_predictions(member, textures.report, {"both": both.best, **controls}, LINF))
-        assert rates["both"].percent > max(rates[name].percent for name in controls) + 10
+        rates = fooling_rates(
+            transfer_predictions(member, textures.report, {"both": both.best, **controls}, row.threats[0])
+        )
+        assert rates["both"].percent > max(rates[name].percent for name in controls) + row.ahead / 2
 
 
 @every_attack
 def test_one_network_twice_is_the_same_as_once(row: Row, trained: Classifier, textures: Splits) -> None:
     once, twice = (
-        all_proposals(made(row), members, textures.craft, LINF)[-1] for members in ([trained], [trained, trained])
+        all_proposals(made(row), members, textures.craft, row.threats[0])[-1]
+        for members in ([trained], [trained, trained])
     )
     torch.testing.assert_close(twice.delta, once.delta, rtol=0, atol=1e-9)
     assert twice.gradients == 2 * once.gradients
