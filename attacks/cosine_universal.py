@@ -38,7 +38,7 @@ class CosineUniversal:
         augment: "none", "flips" or "crops" (see `attacks.views`); the clean logits stay those of the whole image.
     """
 
-    passes: int = 60
+    passes: int = 20
     images_per_update: int = 16
     step: float = 0.13
     decay: Decay = "cosine"
@@ -47,7 +47,7 @@ class CosineUniversal:
     name: ClassVar[str] = "cosine_uap"
     title: ClassVar[str] = "Cosine-UAP"
     source: ClassVar[str] = "Zhang et al., Data-free Universal Adversarial Perturbation and Black-box Attack, ICCV 2021"
-    tiers: ClassVar[Tiers] = {"quick": {"passes": 10}, "nightly": {}, "certification": {"passes": 200}}
+    tiers: ClassVar[Tiers] = {"quick": {"passes": 5}, "nightly": {}, "certification": {"passes": 60}}
     gradients_exact: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ class DfUniversal:
         labels: "predicted" on the clean image, or those "given" with the image set.
     """
 
-    passes: int = 60
+    passes: int = 20
     images_per_update: int = 16
     step: float = 0.13
     decay: Decay = "cosine"
@@ -46,7 +46,7 @@ class DfUniversal:
     name: ClassVar[str] = "df_uap"
     title: ClassVar[str] = "DF-UAP"
     source: ClassVar[str] = "Zhang et al., Understanding Adversarial Examples from the Mutual Influence, CVPR 2020"
-    tiers: ClassVar[Tiers] = {"quick": {"passes": 10}, "nightly": {}, "certification": {"passes": 200}}
+    tiers: ClassVar[Tiers] = {"quick": {"passes": 5}, "nightly": {}, "certification": {"passes": 60}}
     gradients_exact: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -104,7 +104,7 @@ class PatchUniversal:
 
         def update(state: State, positions: Tensor) -> tuple[State, int]:
             viewed = Viewed.drawn(images, positions, self.augment, generator=generator)
-            corners = self._corners(len(positions), images.size, (top, left, side), generator=generator)
+            corners = self.corners(len(positions), images.size, (top, left, side), generator=generator)
             sticker = Sticker(state[COLOURS].round(), corners)
             rise = sticker.gradient(lead, members, viewed, positions, chunk=chunk).sign()
             length = self.step * share_of_step(self.decay, int(state[UPDATES]), total)
@@ -128,7 +128,7 @@ class PatchUniversal:
         drawn = torch.rand(3, side, side, generator=generator).to(classifier.device, classifier.dtype)
         return {COLOURS: drawn, UPDATES: torch.zeros((), dtype=torch.int64, device=classifier.device)}
 
-    def _corners(
+    def corners(
         self, count: int, size: tuple[int, int], box: tuple[int, int, int], *, generator: torch.Generator
     ) -> Tensor:
         """Return the top and left edge of the sticker on each of `count` images, int64 `[count,2]`."""

@@ -32,6 +32,9 @@ UNIVERSAL: Mapping[str, type[UniversalAttack]] = MappingProxyType(
         )
     }
 )
+WITHOUT_PHOTOGRAPHS: frozenset[str] = frozenset({DataFreeUniversal.name})
+"""Universal attacks that read no crafting image."""
+
 IMAGE: Mapping[str, type[ImageAttack]] = MappingProxyType({attack.name: attack for attack in (TargetedAscent,)})
 
 

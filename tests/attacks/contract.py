@@ -7,7 +7,7 @@ from attacks.threat import Threat
 
 LINF = Threat("linf", 16 / 255)
 L2 = Threat("l2", 1.5)
-PATCH = Threat("patch", 0.1)
+PATCH = Threat("patch", 0.07)
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Row:
 
 
 UNIVERSAL_ROWS = (
-    Row("cosine_uap", {"passes": 4, "augment": "flips"}),
+    Row("cosine_uap", {"passes": 6, "augment": "none"}),
     Row("data_free_uap", {"passes": 2, "updates_per_pass": 40, "prior": "noise"}, ahead=5.0),
     Row("deepfool_uap", {"passes": 3}),
     Row("df_uap", {"passes": 4}),
     Row("dm_uap", {"passes": 3}),
-    Row("patch_uap", {"passes": 4}, threats=(PATCH,)),
-    Row("sga_uap", {"passes": 2, "images_per_update": 48}),
+    Row("patch_uap", {"passes": 6}, threats=(PATCH,)),
+    Row("sga_uap", {"passes": 2, "images_per_update": 24, "step": 0.2}),
     Row("sgd_uap", {"passes": 4, "images_per_update": 24}),
 )
 IMAGE_ROWS = (Row("targeted_ascent", {"most_steps": 30}),)

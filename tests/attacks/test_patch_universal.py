@@ -81,17 +81,13 @@ def test_the_gradient_in_the_colours_is_that_of_each_place(trained: Classifier, 
     torch.testing.assert_close(found, colours.grad, rtol=1e-9, atol=1e-12)
 
 
-def test_crafted_for_any_place_it_works_where_it_was_not_judged(trained: Classifier, textures: Splits) -> None:
-    def fooled(positions: str, place: str) -> float:
-        attack = PatchUniversal(passes=6, positions=positions)  # type: ignore[arg-type]
-        delta = last_proposal(attack, trained, textures.craft, Threat("patch", 0.1), chunk=32).delta
-        moved = delta.roll((-5, -5), dims=(1, 2)) if place == "top left" else delta
-        with torch.no_grad():
-            pixels = textures.report.load().double()
-            clean = trained.logits(pixels).argmax(dim=1)
-            return float((trained.logits((pixels + moved).clamp(0, 1)).argmax(dim=1) != clean).double().mean())
+def test_random_positions_reach_every_place_within_the_image_and_given_ones_stay() -> None:
+    def corners(positions: str) -> torch.Tensor:
+        attack = PatchUniversal(positions=positions)  # type: ignore[arg-type]
+        return attack.corners(600, (10, 7), (2, 1, 4), generator=torch.Generator().manual_seed(0))
 
-    assert fooled("random", "top left") > fooled("given", "top left")
+    assert {tuple(corner) for corner in corners("random").tolist()} == {(i, j) for i in range(7) for j in range(4)}
+    assert torch.equal(corners("given"), torch.tensor([2, 1]).expand(600, 2))
 
 
 def test_with_a_target_most_images_reach_it(trained: Classifier, textures: Splits) -> None:
