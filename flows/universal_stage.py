@@ -13,7 +13,7 @@ from attacks import registry
 from attacks.base import ImageAttack, UniversalAttack
 from attacks.checkpoints import CheckpointFile
 from attacks.controls import sign_noise
-from attacks.judge import LEDGER_COLUMNS, transfer_predictions
+from attacks.judge import Bounded, transfer_predictions, under
 from attacks.threat import Threat
 from attacks.universal import craft_universal
 from flows.audit_job import AuditJob
@@ -125,22 +125,16 @@ def evaluate(job: AuditJob, target: str, crafted: Mapping[str, StepValue], progr
     )
 
     def work() -> StepValue:
-        deltas: dict[Threat, dict[str, Tensor]] = {}
-        for column, artefact in wanted.items():
-            deltas.setdefault(threats[column], {})[column] = load_delta(job.store.get(artefact))
-        parts: list[pd.DataFrame] = []
-        for threat, group in deltas.items():
+        judged: dict[str, Bounded] = {}
+        for threat in dict.fromkeys(threats[column] for column in wanted):
             noise = sign_noise(threat, splits.report.size, generator=torch.Generator().manual_seed(noise_seed))
-            part = transfer_predictions(
-                classifier.to(job.device),
-                splits.report,
-                group | {noise_column(threat): noise},
-                threat,
-                batch_size=job.plan.batch_size,
-                progress=progress,
-            )
-            parts.append(part if not parts else part.drop(columns=list(LEDGER_COLUMNS)))
-        ledger = pd.concat(parts, axis="columns")
+            group = {
+                column: load_delta(job.store.get(wanted[column])) for column in wanted if threats[column] == threat
+            }
+            judged |= under(threat, group | {noise_column(threat): noise})
+        ledger = transfer_predictions(
+            classifier.to(job.device), splits.report, judged, batch_size=job.plan.batch_size, progress=progress
+        )
         return {"ledger": pack(job.store.put(csv_bytes(ledger), ".csv"))}
 
     return step.once(work)

@@ -9,7 +9,7 @@ import torch
 from attacks.base import Proposal, UniversalAttack
 from attacks.checkpoints import CheckpointStore
 from attacks.controls import noise_controls
-from attacks.judge import fooling_rates, predict, transfer_predictions
+from attacks.judge import fooling_rates, predict, transfer_predictions, under
 from attacks.registry import UNIVERSAL, make_universal
 from attacks.threat import Threat
 from attacks.universal import UniversalResult, craft_universal
@@ -76,7 +76,7 @@ def test_it_beats_random_noise_of_the_same_size(
 ) -> None:
     found = {"found": craft(row, trained, textures, threat).best}
     controls = noise_controls(threat, (16, 16), seeds=range(5))
-    rates = fooling_rates(transfer_predictions(trained, textures.report, {**found, **controls}, threat))
+    rates = fooling_rates(transfer_predictions(trained, textures.report, under(threat, {**found, **controls})))
     strongest = max(rates[name].percent for name in controls)
     assert rates["found"].percent > strongest + 20
 
@@ -87,7 +87,7 @@ def test_an_epsilon_of_zero_changes_nothing(row: Row, threat: Threat, trained: C
     result = craft(row, trained, textures, nothing)
     assert not result.best.any()
     assert not result.last.any()
-    ledger = transfer_predictions(trained, textures.report, {"v": result.best}, nothing)
+    ledger = transfer_predictions(trained, textures.report, under(nothing, {"v": result.best}))
     assert (ledger["v"] == ledger["clean"]).all()
     assert (ledger["clean"] == predict(trained, textures.report)).all()
 
@@ -228,7 +228,9 @@ def test_it_can_be_crafted_on_several_networks(
     assert limit / 2 < both.gradients <= 2 * limit if made(row).gradients_exact else both.gradients <= 2 * limit
     controls = noise_controls(LINF, (16, 16), seeds=range(5))
     for member in (trained, second):
-        rates = fooling_rates(transfer_predictions(member, textures.report, {"both": both.best, **controls}, LINF))
+        rates = fooling_rates(
+            transfer_predictions(member, textures.report, under(LINF, {"both": both.best, **controls}))
+        )
         assert rates["both"].percent > max(rates[name].percent for name in controls) + 10
 
 
