@@ -60,7 +60,7 @@ class UniversalAttack(Protocol):
     gradients_exact: ClassVar[bool]
 
     def steps(self, images: int) -> int:
-        """Return how many steps `proposals` will advance in all for that many crafting images (for a progress bar)."""
+        """Return how many steps `proposals` advances in all: one for each of that many images in each pass."""
         ...
 
     def gradients(self, images: int) -> int:

@@ -1,17 +1,16 @@
 """The driver of every universal attack: bounds and rounds what the attack proposes, keeps the best and the last."""
 
-import operator
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from fractions import Fraction
-from functools import reduce
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.base import UniversalAttack
+from attacks.base import Proposal, UniversalAttack
+from attacks.checkpoints import Checkpoint, CheckpointStore, RunInputs, Standing, dump_checkpoint, read_checkpoint
 from attacks.delivery import add_levels, quantise, quantised_levels
 from attacks.ensemble import all_frozen
 from attacks.judge import predict, predictions, uint8_batches
@@ -24,29 +23,6 @@ from wolfhound.progress import Progress, silent
 from wolfhound.statistics import Rate
 
 SELECT = "select images"
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """How far a perturbation had come after a pass, measured on the select split.
-
-    Attributes:
-        rates: one for each network that it is crafted on, in their order.
-    """
-
-    passes: int
-    gradients: int
-    rates: tuple[Rate, ...]
-
-    @property
-    def share(self) -> Fraction:
-        """The mean over the networks of the share of select images, exact."""
-        return sum((Fraction(rate.successes, rate.total) for rate in self.rates), Fraction(0)) / len(self.rates)
-
-    @property
-    def rate(self) -> Rate:
-        """The rate over the select images of all networks taken together."""
-        return reduce(operator.add, self.rates)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,47 +58,89 @@ def craft_universal(
     generator: torch.Generator,
     batch_size: int = 64,
     progress: Progress = silent,
+    checkpoint: CheckpointStore | None = None,
+    save_seconds: float = 60.0,
 ) -> UniversalResult:
     """Return the perturbation that `attack` finds on `craft`, its checkpoint chosen on `select`.
 
     It is crafted on one network or on several alike, whose input sizes may differ. `batch_size` is how many images go
-    through a network at once; it bounds memory and nothing else.
+    through a network at once; it bounds memory and nothing else. With a `checkpoint`, the run writes down where it
+    stands after every pass and, as far as the attack can be taken up within one, every `save_seconds`; the same call
+    goes on from there, with `generator` seeded as at first, and ends with the same bits.
 
     Raises:
         PlanError: no network, or a target that is no class of one of them.
         DataError: the two sets share an image, are empty or differ in size, or every select image already is predicted
             as the target.
-        EvidenceError: the attack proposed nothing, or something that is not finite.
+        EvidenceError: the attack proposed nothing, or something that is not finite; the checkpoint is damaged or of
+            another run.
     """
     members = (classifiers,) if isinstance(classifiers, Classifier) else tuple(classifiers)
     _check_members(members, threat)
     _check_sets(craft, select)
-    best, last = None, None
-    history: list[Checkpoint] = []
+    saver = None
+    if checkpoint is not None:
+        inputs = RunInputs.of(attack, members, craft, select, threat, generator=generator, batch_size=batch_size)
+        saver = _Saver(checkpoint, inputs, generator, save_seconds)
     title = f"{', '.join(member.name for member in members)}: {attack.name}"
     with all_frozen(members), progress(title, attack.steps(len(craft))) as advance:
+        reached = Standing() if saver is None else saver.taken_up()
         judge = _SelectJudge.of(members, select, threat, batch_size=batch_size)
-        for proposal in attack.proposals(
-            members, craft, threat, generator=generator, chunk=batch_size, advance=advance
-        ):
-            if proposal.seen:
-                continue
-            last = quantise(proposal.delta.cpu(), threat)
-            point = Checkpoint(proposal.passes, proposal.gradients, judge.rates(last))
-            if not history or point.share > max(row.share for row in history):
-                best = last
-            history.append(point)
-    if best is None or last is None:
+        resume = reached.proposal
+        proposals = attack.proposals(
+            members, craft, threat, generator=generator, chunk=batch_size, advance=advance, resume=resume
+        )
+        for reached in _standings(reached, proposals, judge):  # noqa: B020 (each follows from the one before)
+            if saver is not None:
+                saver.save_if_due(reached)
+    return _result(reached, attack, threat)
+
+
+def _standings(standing: Standing, proposals: Iterator[Proposal], judge: "_SelectJudge") -> Iterator[Standing]:
+    for proposal in proposals:
+        standing = replace(standing, proposal=proposal)
+        if not proposal.seen:
+            delta = quantise(proposal.delta.cpu(), judge.threat)
+            point = Checkpoint(proposal.passes, proposal.gradients, judge.rates(delta))
+            standing = standing.after_pass(delta, point)
+        yield standing
+
+
+def _result(standing: Standing, attack: UniversalAttack, threat: Threat) -> UniversalResult:
+    if standing.best is None or standing.last is None:
         raise EvidenceError(f"expected {attack.name} to propose at least one perturbation, got none")
     return UniversalResult(
-        best=best,
-        last=last,
-        history=tuple(history),
-        gradients=history[-1].gradients,
+        best=standing.best,
+        last=standing.last,
+        history=standing.history,
+        gradients=standing.history[-1].gradients,
         attack=attack.name,
         options=asdict(attack),  # type: ignore[call-overload]
         threat=threat,
     )
+
+
+class _Saver:
+    """Writes down where a run stands: after every pass, and within one where the last time is long enough ago."""
+
+    def __init__(self, store: CheckpointStore, inputs: RunInputs, generator: torch.Generator, seconds: float) -> None:
+        self._store, self._inputs, self._generator, self._seconds = store, inputs, generator, seconds
+        self._saved = time.monotonic()
+
+    def taken_up(self) -> Standing:
+        """Return where the saved run stands, its generator's state restored; the beginning where none was saved."""
+        data = self._store.load()
+        if data is None:
+            return Standing()
+        standing, state = read_checkpoint(data, self._inputs, name=str(self._store))
+        self._generator.set_state(state)
+        return standing
+
+    def save_if_due(self, standing: Standing) -> None:
+        within_a_pass = standing.proposal is not None and standing.proposal.seen
+        if not within_a_pass or time.monotonic() - self._saved >= self._seconds:
+            self._store.save(dump_checkpoint(standing, self._inputs, generator=self._generator))
+            self._saved = time.monotonic()
 
 
 def _check_members(members: Sequence[Classifier], threat: Threat) -> None:

@@ -22,7 +22,7 @@ from attack_subjects import CIFAR10_NETWORKS, load_network, photographs, real_fo
 
 from attacks.base import UniversalAttack
 from attacks.controls import noise_controls
-from attacks.judge import fooling_rates, transfer_predictions
+from attacks.judge import fooling_rates, transfer_predictions, under
 from attacks.registry import UNIVERSAL, make_universal
 from attacks.threat import Threat
 from attacks.universal import UniversalResult, craft_universal
@@ -84,7 +84,7 @@ def show(name: str, classifier: Classifier, splits: Splits, settings: Settings) 
             results.append(run(matched(name, len(splits.craft), settings), classifier, splits, threat, seed=seed))
     perturbations = {str(seed): found.best for seed, (found, _) in enumerate(results)}
     noise = noise_controls(threat, splits.report.size, seeds=range(3))
-    rates = fooling_rates(transfer_predictions(classifier, splits.report, {**perturbations, **noise}, threat))
+    rates = fooling_rates(transfer_predictions(classifier, splits.report, under(threat, {**perturbations, **noise})))
     found, seconds = results[0][0], mean(spent for _, spent in results)
     shown = ", ".join(rates[seed].text for seed in perturbations)
     print(

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from attacks.base import Proposal, UniversalAttack
+from attacks.checkpoints import CheckpointStore
 from attacks.controls import noise_controls
-from attacks.judge import fooling_rates, predict, transfer_predictions
+from attacks.judge import fooling_rates, predict, transfer_predictions, under
 from attacks.registry import UNIVERSAL, make_universal
 from attacks.threat import Threat
 from attacks.universal import UniversalResult, craft_universal
@@ -32,11 +33,23 @@ def made(row: Row) -> UniversalAttack:
 
 
 def craft(
-    row: Row, classifier: Classifier, splits: Splits, threat: Threat, *, seed: int = 0, batch_size: int = 64
+    row: Row,
+    classifier: Classifier,
+    splits: Splits,
+    threat: Threat,
+    *,
+    seed: int = 0,
+    checkpoint: CheckpointStore | None = None,
 ) -> UniversalResult:
-    generator = torch.Generator().manual_seed(seed)
     return craft_universal(
-        made(row), classifier, splits.craft, splits.select, threat, generator=generator, batch_size=batch_size
+        made(row),
+        classifier,
+        splits.craft,
+        splits.select,
+        threat,
+        generator=torch.Generator().manual_seed(seed),
+        checkpoint=checkpoint,
+        save_seconds=0.0,
     )
 
 
@@ -67,7 +80,7 @@ def test_it_beats_random_noise_of_the_same_size(
 ) -> None:
     found = {"found": craft(row, trained, textures, threat).best}
     controls = noise_controls(threat, (16, 16), seeds=range(5))
-    rates = fooling_rates(transfer_predictions(trained, textures.report, {**found, **controls}, threat))
+    rates = fooling_rates(transfer_predictions(trained, textures.report, under(threat, {**found, **controls})))
     strongest = max(rates[name].percent for name in controls)
     assert rates["found"].percent > strongest + row.ahead
 
@@ -78,7 +91,7 @@ def test_an_epsilon_of_zero_changes_nothing(row: Row, threat: Threat, trained: C
     result = craft(row, trained, textures, nothing)
     assert not result.best.any()
     assert not result.last.any()
-    ledger = transfer_predictions(trained, textures.report, {"v": result.best}, nothing)
+    ledger = transfer_predictions(trained, textures.report, under(nothing, {"v": result.best}))
     assert (ledger["v"] == ledger["clean"]).all()
     assert (ledger["clean"] == predict(trained, textures.report)).all()
 
@@ -237,7 +250,7 @@ def test_it_can_be_crafted_on_several_networks(
     controls = noise_controls(row.threats[0], (16, 16), seeds=range(5))
     for member in (trained, second):
         rates = fooling_rates(
-            transfer_predictions(member, textures.report, {"both": both.best, **controls}, row.threats[0])
+            transfer_predictions(member, textures.report, under(row.threats[0], {"both": both.best, **controls}))
         )
         assert rates["both"].percent > max(rates[name].percent for name in controls) + row.ahead / 2
 
@@ -250,3 +263,38 @@ def test_one_network_twice_is_the_same_as_once(row: Row, trained: Classifier, te
     )
     torch.testing.assert_close(twice.delta, once.delta, rtol=0, atol=1e-9)
     assert twice.gradients == 2 * once.gradients
+
+
+class Dying:
+    """Keeps a checkpoint in memory and ends the run right after it was saved for the nth time."""
+
+    def __init__(self, saves: int) -> None:
+        self.left, self.data = saves, b""
+
+    def load(self) -> bytes | None:
+        return self.data or None
+
+    def save(self, data: bytes) -> None:
+        self.data = data
+        self.left -= 1
+        if self.left == 0:
+            raise CrashError
+
+
+@every_threat
+def test_a_run_ended_after_any_save_and_taken_up_again_gives_the_same_bits(
+    row: Row, threat: Threat, trained: Classifier, textures: Splits
+) -> None:
+    whole = craft(row, trained, textures, threat, checkpoint=(every := Dying(-1)))
+    saves = -1 - every.left
+    assert saves > len(whole.history)
+    for moment in sorted({1, 2, saves // 2, saves - 1, saves}):
+        store = Dying(moment)
+        with pytest.raises(CrashError):
+            craft(row, trained, textures, threat, checkpoint=store)
+        again = craft(row, trained, textures, threat, checkpoint=store)
+        assert torch.equal(again.best, whole.best)
+        assert torch.equal(again.last, whole.last)
+        assert (again.history, again.gradients) == (whole.history, whole.gradients)
+        assert store.data == every.data
+    assert_same(vars(craft(row, trained, textures, threat)), vars(whole))
