@@ -1,7 +1,7 @@
 """How much a rate owes to the seed, and how it grows with epsilon."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import mean, stdev
 from typing import Literal
@@ -221,7 +221,7 @@ def curve_by_runs(
 
 
 def _at(threat: Threat, epsilon: float) -> Threat:
-    return Threat(threat.norm, epsilon, threat.target, threat.knowledge)
+    return replace(threat, epsilon=epsilon)
 
 
 def _check_rising(epsilons: Sequence[float]) -> None:
