@@ -6,14 +6,35 @@ from types import MappingProxyType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from attacks.base import ImageAttack, UniversalAttack
+from attacks.cosine_universal import CosineUniversal
+from attacks.data_free_universal import DataFreeUniversal
 from attacks.deepfool_universal import DeepFoolUniversal
+from attacks.df_universal import DfUniversal
+from attacks.dm_universal import DmUniversal
+from attacks.patch_universal import PatchUniversal
+from attacks.sga_universal import SgaUniversal
 from attacks.sgd_universal import SgdUniversal
 from attacks.targeted import TargetedAscent
 from wolfhound.errors import PlanError, fault_list
 
 UNIVERSAL: Mapping[str, type[UniversalAttack]] = MappingProxyType(
-    {attack.name: attack for attack in (DeepFoolUniversal, SgdUniversal)}
+    {
+        attack.name: attack
+        for attack in (
+            CosineUniversal,
+            DataFreeUniversal,
+            DeepFoolUniversal,
+            DfUniversal,
+            DmUniversal,
+            PatchUniversal,
+            SgaUniversal,
+            SgdUniversal,
+        )
+    }
 )
+WITHOUT_PHOTOGRAPHS: frozenset[str] = frozenset({DataFreeUniversal.name})
+"""Universal attacks that read no crafting image."""
+
 IMAGE: Mapping[str, type[ImageAttack]] = MappingProxyType({attack.name: attack for attack in (TargetedAscent,)})
 
 

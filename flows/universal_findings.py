@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from attacks.doubts import transfer_stronger, weaker_than_noise
+from attacks.registry import WITHOUT_PHOTOGRAPHS
 from flows.audit_job import AuditJob
 from flows.pictures import DIFFERENCE_NOTE, store_difference, store_image
 from flows.steps import StepValue, unpack
@@ -154,12 +155,18 @@ def _conditions(job: AuditJob, entry: UniversalEntry, value: StepValue) -> dict[
         "attack": f"{value['title']} ({value['citation']})",
         "settings": value["settings"],
         "threat": entry.threat.text,
-        "crafted on": f"{len(splits.craft)} images of the craft split, without their labels",
+        "crafted on": _crafted_on(entry, len(splits.craft)),
         "passes": f"{value['history'][-1][0]} ({value['gradients']:,} image gradients)",
         "checkpoint": f"the best of the passes on {len(splits.select)} images of the select split",
         "judged on": f"{len(splits.report)} images of the report split, as 8-bit images",
         "seed": str(value["seed"]),
     }
+
+
+def _crafted_on(entry: UniversalEntry, images: int) -> str:
+    if entry.section.attack in WITHOUT_PHOTOGRAPHS:
+        return "images drawn at random; no photograph was used but to choose the checkpoint"
+    return f"{images} images of the craft split, without their labels"
 
 
 def _stronger_by_transfer(entry: UniversalEntry, ledger: pd.DataFrame, worst: str, target: str) -> Doubt | None:

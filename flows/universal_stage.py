@@ -11,8 +11,9 @@ from torch import Tensor
 
 from attacks import registry
 from attacks.base import ImageAttack, UniversalAttack
+from attacks.checkpoints import CheckpointFile
 from attacks.controls import sign_noise
-from attacks.judge import LEDGER_COLUMNS, transfer_predictions
+from attacks.judge import Bounded, transfer_predictions, under
 from attacks.threat import Threat
 from attacks.universal import craft_universal
 from flows.audit_job import AuditJob
@@ -21,6 +22,7 @@ from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
 from wolfhound.plan import UniversalSection
 from wolfhound.progress import Progress, silent
+from wolfhound.store import sha256
 
 NOISE = "random sign noise (control)"
 
@@ -55,7 +57,10 @@ def universal_entries(job: AuditJob) -> tuple[UniversalEntry, ...]:
 
 
 def craft(job: AuditJob, entry: UniversalEntry, source: str, progress: Progress = silent) -> StepValue:
-    """Return the perturbation computed on `source`: artefact, history and seed. Done once."""
+    """Return the perturbation computed on `source`: artefact, history and seed. Done once.
+
+    Broken off, it goes on from where it stood a minute before at most.
+    """
     classifier, splits = open_classifier(job, source), open_splits(job).splits
     seed = job.seed("universal", entry.name, source)
     attack = registry.make_universal(entry.section.attack, entry.section.options)
@@ -68,6 +73,9 @@ def craft(job: AuditJob, entry: UniversalEntry, source: str, progress: Progress 
         select=splits.select.fingerprint,
         seed=seed,
     )
+    # In the cache, as the run folder holds nothing but evidence; under all that would make it another run's.
+    run = sha256(f"{step.key} {job.plan.batch_size} {job.device} {torch.__version__}".encode())
+    checkpoint = CheckpointFile(job.cache / "unfinished" / f"{run}.safetensors")
 
     def work() -> StepValue:
         result = craft_universal(
@@ -79,6 +87,7 @@ def craft(job: AuditJob, entry: UniversalEntry, source: str, progress: Progress 
             generator=torch.Generator().manual_seed(seed),
             batch_size=job.plan.batch_size,
             progress=progress,
+            checkpoint=checkpoint,
         )
         tensors = {"best": result.best.clone(), "last": result.last.clone()}
         return {
@@ -91,7 +100,9 @@ def craft(job: AuditJob, entry: UniversalEntry, source: str, progress: Progress 
             "seed": seed,
         }
 
-    return step.once(work)
+    value = step.once(work)
+    checkpoint.forget()
+    return value
 
 
 def evaluate(job: AuditJob, target: str, crafted: Mapping[str, StepValue], progress: Progress = silent) -> StepValue:
@@ -114,22 +125,16 @@ def evaluate(job: AuditJob, target: str, crafted: Mapping[str, StepValue], progr
     )
 
     def work() -> StepValue:
-        deltas: dict[Threat, dict[str, Tensor]] = {}
-        for column, artefact in wanted.items():
-            deltas.setdefault(threats[column], {})[column] = load_delta(job.store.get(artefact))
-        parts: list[pd.DataFrame] = []
-        for threat, group in deltas.items():
+        judged: dict[str, Bounded] = {}
+        for threat in dict.fromkeys(threats[column] for column in wanted):
             noise = sign_noise(threat, splits.report.size, generator=torch.Generator().manual_seed(noise_seed))
-            part = transfer_predictions(
-                classifier.to(job.device),
-                splits.report,
-                group | {noise_column(threat): noise},
-                threat,
-                batch_size=job.plan.batch_size,
-                progress=progress,
-            )
-            parts.append(part if not parts else part.drop(columns=list(LEDGER_COLUMNS)))
-        ledger = pd.concat(parts, axis="columns")
+            group = {
+                column: load_delta(job.store.get(wanted[column])) for column in wanted if threats[column] == threat
+            }
+            judged |= under(threat, group | {noise_column(threat): noise})
+        ledger = transfer_predictions(
+            classifier.to(job.device), splits.report, judged, batch_size=job.plan.batch_size, progress=progress
+        )
         return {"ledger": pack(job.store.put(csv_bytes(ledger), ".csv"))}
 
     return step.once(work)
