@@ -15,12 +15,14 @@ class Row:
     """An attack by name, with options that keep the test short, and the threats that it must respect.
 
     `ahead`: by how many percentage points it must beat noise; less for an attack that never sees an image of this set.
+    `free`: a per-image attack that also works without a threat, bounded by [0, 1] alone.
     """
 
     name: str
     options: Mapping[str, object] = field(default_factory=dict)
     threats: tuple[Threat, ...] = (LINF, L2)
     ahead: float = 20.0
+    free: bool = True
 
 
 UNIVERSAL_ROWS = (
@@ -33,4 +35,13 @@ UNIVERSAL_ROWS = (
     Row("sga_uap", {"passes": 2, "images_per_update": 24, "step": 0.2}),
     Row("sgd_uap", {"passes": 4, "images_per_update": 24}),
 )
-IMAGE_ROWS = (Row("targeted_ascent", {"most_steps": 30}),)
+IMAGE_ROWS = (
+    Row("targeted_ascent", {"most_steps": 30}),
+    Row("fgsm", free=False),
+    Row("pgd", {"most_steps": 10}, free=False),
+    Row("mi_fgsm", free=False),
+    Row(
+        "carlini_wagner", {"searches": 2, "most_steps": 25, "first_constant": 1.0, "learning_rate": 0.01}, threats=(L2,)
+    ),
+    Row("deepfool"),
+)
