@@ -65,9 +65,31 @@ def attack_images(
         EvidenceError: the attack proposed something that is not finite.
         ModelError: a logit is NaN or infinite.
     """
+    seeds = torch.randint(2**63 - 1, (len(images),), generator=generator)
+    return attack_seeded(
+        attack, classifier, images, targets, threat, seeds=seeds, keep=keep, batch_size=batch_size, progress=progress
+    )
+
+
+def attack_seeded(
+    attack: ImageAttack,
+    classifier: Classifier,
+    images: ImageSet,
+    targets: NDArray[np.int64],
+    threat: Threat | None,
+    *,
+    seeds: Tensor,
+    keep: Sequence[int] = (),
+    batch_size: int = 64,
+    progress: Progress = silent,
+) -> ImageAttackResult:
+    """Return what `attack_images` does, with one given seed an image, int64 `[N]`.
+
+    Raises:
+        As `attack_images` does.
+    """
     wanted = torch.from_numpy(np.asarray(targets))
     _check_request(classifier, images, wanted, keep)
-    seeds = torch.randint(2**63 - 1, (len(images),), generator=generator)
     parts, kept = [], {}
     with frozen(classifier.module), progress(f"{classifier.name}: {attack.name}", len(images)) as advance:
         for positions, batch in uint8_batches(images, batch_size):

@@ -5,16 +5,33 @@ from dataclasses import MISSING, Field, fields
 from types import MappingProxyType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
+from attacks.adapters.peers import is_peer, peer_attack
+from attacks.apgd import ApgdCrossEntropy, ApgdTargeted
 from attacks.base import ImageAttack, UniversalAttack
 from attacks.deepfool_universal import DeepFoolUniversal
+from attacks.fab import FabTargeted
+from attacks.hopskipjump import HopSkipJump
 from attacks.sgd_universal import SgdUniversal
+from attacks.square import Square
 from attacks.targeted import TargetedAscent
 from wolfhound.errors import PlanError, fault_list
 
 UNIVERSAL: Mapping[str, type[UniversalAttack]] = MappingProxyType(
     {attack.name: attack for attack in (DeepFoolUniversal, SgdUniversal)}
 )
-IMAGE: Mapping[str, type[ImageAttack]] = MappingProxyType({attack.name: attack for attack in (TargetedAscent,)})
+IMAGE: Mapping[str, type[ImageAttack]] = MappingProxyType(
+    {
+        attack.name: attack
+        for attack in (
+            TargetedAscent,
+            ApgdCrossEntropy,
+            ApgdTargeted,
+            FabTargeted,
+            Square,
+            HopSkipJump,
+        )
+    }
+)
 
 
 def make_universal(name: str, options: Mapping[str, object]) -> UniversalAttack:
@@ -32,6 +49,8 @@ def make_image(name: str, options: Mapping[str, object]) -> ImageAttack:
     Raises:
         PlanError: no such attack, or options that it does not have or cannot use; all of them are listed.
     """
+    if is_peer(name):
+        return cast(ImageAttack, peer_attack(name, options))
     return cast(ImageAttack, _make(IMAGE, "per-image", name, options))
 
 
@@ -41,6 +60,8 @@ def make(name: str, options: Mapping[str, object]) -> UniversalAttack | ImageAtt
     Raises:
         PlanError: no such attack, or options that it does not have or cannot use; all of them are listed.
     """
+    if is_peer(name):
+        return cast(ImageAttack, peer_attack(name, options))
     everything: dict[str, type] = {**UNIVERSAL, **IMAGE}
     return cast(UniversalAttack | ImageAttack, _make(everything, "universal or per-image", name, options))
 

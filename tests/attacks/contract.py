@@ -22,4 +22,11 @@ UNIVERSAL_ROWS = (
     Row("deepfool_uap", {"passes": 3}),
     Row("sgd_uap", {"passes": 4, "images_per_update": 24}),
 )
-IMAGE_ROWS = (Row("targeted_ascent", {"most_steps": 30}),)
+IMAGE_ROWS = (
+    Row("targeted_ascent", {"most_steps": 30}),
+    Row("apgd_ce", {"iterations": 10}),
+    Row("apgd_t", {"iterations": 10, "targets": 2}),
+    Row("fab_t", {"iterations": 10, "targets": 2}),
+    Row("square", {"most_queries": 150}),
+    Row("hopskipjump", {"iterations": 4, "first_evaluations": 60, "gamma": 100.0}),
+)
