@@ -5,8 +5,8 @@
 
 REAL is the folder of real classifiers (or $WOLFHOUND_REAL). Both sides attack the same CIFAR-10 JPEG images that are
 right when clean, one attack at a time, with the same iterations, targets and queries, and are judged by our judge as
-8-bit images. torchattacks' own defaults are 10 iterations and a rescaled schedule of the Square attack: here it is given
-the standard ensemble's 100, and the schedule as it stands. Without torchattacks, ours alone. foolbox has none of them.
+8-bit images. torchattacks' own defaults are 10 iterations and a rescaled schedule of the Square attack; here it is
+given the standard ensemble's 100, and the schedule as it stands. Without torchattacks, ours alone. foolbox has none.
 """
 
 import argparse
