@@ -47,7 +47,7 @@ def test_no_attack_leaves_more_images_standing_than_the_port_of_the_reference(
     ours, peer, theirs = PAIRS[name]
     own, other = stood(name, ours, trained, images, threat), stood(peer, theirs, trained, images, threat)
     print(f"{name}, {threat.text}: {100 * own.mean():.1f} % stood ours, {100 * other.mean():.1f} % the peer's")
-    assert 0.02 < own.mean() < 0.9
+    assert 0.02 < own.mean() < 0.95
     # Square is a random search: on 200 images at half, two runs of one method differ by 5 points now and then.
     assert own.mean() <= other.mean() + (0.05 if name == "square" else 0.02)
 
