@@ -21,6 +21,8 @@ from wolfhound.images import ImageSet
 from wolfhound.metrics import Predictions
 from wolfhound.progress import Progress, silent
 
+IMAGE_COLUMNS = ("image", "label", "target", "clean", "adversarial", "linf", "l2", "steps", "queries", "success")
+
 
 @dataclass(frozen=True, eq=False)
 class ImageAttackResult:
@@ -98,8 +100,7 @@ def attack_seeded(
             parts.append(part.assign(image=[images.hashes[i] for i in positions], label=images.labels[positions]))
             kept.update({i: delivered[i - positions[0]] for i in keep if positions[0] <= i <= positions[-1]})
             advance(len(batch))
-    columns = ["image", "label", "target", "clean", "adversarial", "linf", "l2", "steps", "queries", "success"]
-    ledger = pd.concat(parts, ignore_index=True)[columns]
+    ledger = pd.concat(parts, ignore_index=True)[list(IMAGE_COLUMNS)]
     shown = torch.stack([kept[i] for i in keep]) if keep else torch.empty((0, 3, *images.size), dtype=torch.uint8)
     return ImageAttackResult(ledger, tuple(keep), shown, attack.name, asdict(attack), threat)  # type: ignore[call-overload]
 

@@ -75,7 +75,7 @@ class Square:
                 break
             if (taken - 1) % _BLOCK == 0:
                 drawn = _numbers(sources, rows)
-            tried = self._tried(trial, best, rows, drawn[rows][:, (taken - 1) % _BLOCK].to(best), taken)
+            tried = self._tried(trial, best, rows, drawn[rows, (taken - 1) % _BLOCK].to(best), taken)
             trial.step(rows)
             logits = trial.logits(tried, rows)
             score, hopeful = self._score(trial, logits, rows), trial.succeeds(logits, rows)

@@ -19,7 +19,7 @@ from attacks.apgd import ApgdCrossEntropy, ApgdTargeted
 from attacks.base import ImageAttack
 from attacks.fab import FabTargeted
 from attacks.judge import predict
-from attacks.per_image import attack_seeded
+from attacks.per_image import IMAGE_COLUMNS, attack_seeded
 from attacks.square import Square
 from attacks.threat import Threat
 from wolfhound.classifier import Classifier
@@ -204,7 +204,7 @@ def _check_part(part: pd.DataFrame, subset: ImageSet, attack: ImageAttack) -> No
 
 
 def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"attack": [], "image": [], "success": []})
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["attack", *IMAGE_COLUMNS])
 
 
 def _worst(

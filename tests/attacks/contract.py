@@ -28,5 +28,5 @@ IMAGE_ROWS = (
     Row("apgd_t", {"iterations": 10, "targets": 2}),
     Row("fab_t", {"iterations": 10, "targets": 2}),
     Row("square", {"most_queries": 150}),
-    Row("hopskipjump", {"iterations": 4, "first_evaluations": 60, "gamma": 100.0}),
+    Row("hopskipjump", {"iterations": 3, "first_evaluations": 60, "gamma": 100.0}, threats=(L2,)),
 )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from attacks.apgd import ApgdCrossEntropy, ApgdTargeted
 from attacks.base import ImageProposal
 from attacks.fab import FabTargeted
+from attacks.per_image import IMAGE_COLUMNS
 from attacks.square import Square
 from attacks.standard import (
     ENSEMBLES,
@@ -125,6 +126,7 @@ def test_where_nothing_stands_the_later_attacks_are_not_run_and_leave_the_rate_a
     ).subset(range(20))
     result = run_ensemble(SMALL, brightness(), wrong, THREAT, seed=0)
     assert len(result.tried) == 0
+    assert list(result.tried.columns) == ["attack", *IMAGE_COLUMNS]
     assert not result.worst["robust"].any()
     assert [rate.successes for rate in accuracy_after(result).values()] == [0, 0, 0, 0]
 
