@@ -3,7 +3,7 @@
 `torchattacks:PGD`, `foolbox:LinfPGD` or `art:ProjectedGradientDescent`: the library, a colon and the class of the
 attack as the library names it; options go to that class. The library is handed a module from pixels in [0, 1] to
 logits, our preprocessing inside, and its own normalisation stays off. Norm, epsilon and goal come from the threat,
-never from options.
+never from options. Nothing of a library is imported before one of its attacks is named.
 """
 
 import hashlib

@@ -2,12 +2,11 @@
 
 import inspect
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
-from art.attacks import EvasionAttack, evasion
-from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
 from attacks.adapters.peers import Request, built, refuse_options, refuse_unknown
@@ -23,9 +22,8 @@ def check(attack: str, options: Mapping[str, object]) -> None:
     Raises:
         PlanError: it has not.
     """
-    offered = [
-        name for name, found in vars(evasion).items() if inspect.isclass(found) and issubclass(found, EvasionAttack)
-    ]
+    base = import_module("art.attacks").EvasionAttack
+    offered = [name for name, found in vars(_evasion()).items() if inspect.isclass(found) and issubclass(found, base)]
     refuse_unknown("art", attack, sorted(offered))
     refuse_options(f"art:{attack}", options, known=_parameters(attack), ours=_OURS)
 
@@ -53,14 +51,18 @@ def run(request: Request) -> Tensor:
         given["targeted"] = request.targeted
     elif request.targeted:
         raise PlanError(f"{name}: expected an attack that can reach a class, got one that only leaves it")
-    attack = built(name, lambda: getattr(evasion, request.attack)(_estimator(request), **given))
+    attack = built(name, lambda: getattr(_evasion(), request.attack)(_estimator(request), **given))
     classes = np.eye(len(request.network.classifier.class_names), dtype=np.float32)[request.classes.cpu().numpy()]
     found = built(name, lambda: attack.generate(request.pixels.cpu().numpy(), classes))
     return torch.from_numpy(np.asarray(found, dtype=np.float32))
 
 
+def _evasion() -> Any:
+    return import_module("art.attacks.evasion")
+
+
 def _estimator(request: Request) -> Any:
-    return PyTorchClassifier(
+    return import_module("art.estimators.classification").PyTorchClassifier(
         request.network,
         loss=nn.CrossEntropyLoss(),
         input_shape=tuple(request.pixels.shape[1:]),
@@ -71,5 +73,5 @@ def _estimator(request: Request) -> Any:
 
 
 def _parameters(attack: str) -> list[str]:
-    parameters = inspect.signature(getattr(evasion, attack).__init__).parameters
+    parameters = inspect.signature(getattr(_evasion(), attack).__init__).parameters
     return [name for name in parameters if name not in ("self", "estimator", "classifier")]

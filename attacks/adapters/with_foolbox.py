@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
 
-import foolbox
 from torch import Tensor
 
 from attacks.adapters.peers import Request, built, refuse_options, refuse_unknown
@@ -16,6 +17,7 @@ def check(attack: str, options: Mapping[str, object]) -> None:
     Raises:
         PlanError: it has not.
     """
+    foolbox = _library()
     base = foolbox.attacks.Attack
     offered = [
         name
@@ -34,7 +36,7 @@ def run(request: Request) -> Tensor:
     Raises:
         PlanError: an attack of another norm than the threat's, a goal that it does not have, or options refused.
     """
-    name = f"foolbox:{request.attack}"
+    foolbox, name = _library(), f"foolbox:{request.attack}"
     attack = built(name, lambda: getattr(foolbox.attacks, request.attack)(**request.options))
     _check_norm(name, attack, request)
     network = foolbox.PyTorchModel(request.network, bounds=(0, 1), device=request.pixels.device)
@@ -47,8 +49,13 @@ def run(request: Request) -> Tensor:
 
 
 def _check_norm(name: str, attack: object, request: Request) -> None:
+    distances = _library().distances
     distance = getattr(attack, "_distance", None) or inspect.getattr_static(attack, "distance", None)
-    norms = {foolbox.distances.linf: "linf", foolbox.distances.l2: "l2"}
+    norms = {distances.linf: "linf", distances.l2: "l2"}
     norm = next((norm for known, norm in norms.items() if known is distance), None)
     if request.threat is not None and norm is not None and norm != request.threat.norm:
         raise PlanError(f"{name}: expected an attack in {request.threat.norm} as the threat says, got one in {norm}")
+
+
+def _library() -> Any:
+    return import_module("foolbox")

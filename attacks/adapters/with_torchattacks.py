@@ -2,10 +2,10 @@
 
 import inspect
 from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
 
-import torchattacks
 from torch import Tensor
-from torchattacks.attack import Attack
 
 from attacks.adapters.peers import Request, built, refuse_options, refuse_unknown
 from wolfhound.errors import PlanError
@@ -20,10 +20,11 @@ def check(attack: str, options: Mapping[str, object]) -> None:
     Raises:
         PlanError: it has not.
     """
+    base = import_module("torchattacks.attack").Attack
     offered = [
         name
-        for name, found in vars(torchattacks).items()
-        if inspect.isclass(found) and issubclass(found, Attack) and found is not Attack
+        for name, found in vars(_library()).items()
+        if inspect.isclass(found) and issubclass(found, base) and found is not base
     ]
     refuse_unknown("torchattacks", attack, sorted(offered))
     refuse_options(f"torchattacks:{attack}", options, known=_parameters(attack), ours=_OURS)
@@ -48,13 +49,17 @@ def run(request: Request) -> Tensor:
         given["norm"] = _NORMS[request.threat.norm]
     if "n_classes" in known:
         given["n_classes"] = len(request.network.classifier.class_names)
-    attack = built(name, lambda: getattr(torchattacks, request.attack)(request.network, **given))
+    attack = built(name, lambda: getattr(_library(), request.attack)(request.network, **given))
     if request.targeted:
         built(name, lambda: attack.set_mode_targeted_by_label(quiet=True))
     found: Tensor = attack(request.pixels, request.classes)
     return found
 
 
+def _library() -> Any:
+    return import_module("torchattacks")
+
+
 def _parameters(attack: str) -> list[str]:
-    parameters = inspect.signature(getattr(torchattacks, attack).__init__).parameters
+    parameters = inspect.signature(getattr(_library(), attack).__init__).parameters
     return [name for name in parameters if name not in ("self", "model")]
