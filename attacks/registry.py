@@ -5,6 +5,8 @@ from dataclasses import MISSING, Field, fields, replace
 from types import MappingProxyType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
+from attacks.adapters.peers import is_peer, peer_attack
+from attacks.apgd import ApgdCrossEntropy, ApgdTargeted
 from attacks.base import ImageAttack, UniversalAttack
 from attacks.carlini_wagner import CarliniWagner
 from attacks.cosine_universal import CosineUniversal
@@ -13,10 +15,13 @@ from attacks.deepfool_image import DeepFool
 from attacks.deepfool_universal import DeepFoolUniversal
 from attacks.df_universal import DfUniversal
 from attacks.dm_universal import DmUniversal
+from attacks.fab import FabTargeted
 from attacks.gradient_steps import FastGradient, MomentumGradient, ProjectedGradient
+from attacks.hopskipjump import HopSkipJump
 from attacks.patch_universal import PatchUniversal
 from attacks.sga_universal import SgaUniversal
 from attacks.sgd_universal import SgdUniversal
+from attacks.square import Square
 from attacks.targeted import TargetedAscent
 from wolfhound.errors import PlanError, fault_list
 
@@ -48,6 +53,11 @@ IMAGE: Mapping[str, type[ImageAttack]] = MappingProxyType(
             MomentumGradient,
             CarliniWagner,
             DeepFool,
+            ApgdCrossEntropy,
+            ApgdTargeted,
+            FabTargeted,
+            Square,
+            HopSkipJump,
         )
     }
 )
@@ -74,7 +84,8 @@ def make_image(name: str, options: Mapping[str, object], *, targeted: bool | Non
         PlanError: no such attack, options that it does not have or cannot use (all of them are listed), or a goal that
             it does not have.
     """
-    attack = cast(ImageAttack, _make(IMAGE, "per-image", name, options))
+    made = peer_attack(name, options) if is_peer(name) else _make(IMAGE, "per-image", name, options)
+    attack = cast(ImageAttack, made)
     if targeted is None or attack.targeted == targeted:
         return attack
     if not can_choose_goal(type(attack)):
@@ -95,6 +106,8 @@ def make(name: str, options: Mapping[str, object]) -> UniversalAttack | ImageAtt
     Raises:
         PlanError: no such attack, or options that it does not have or cannot use; all of them are listed.
     """
+    if is_peer(name):
+        return cast(ImageAttack, peer_attack(name, options))
     everything: dict[str, type] = {**UNIVERSAL, **IMAGE}
     return cast(UniversalAttack | ImageAttack, _make(everything, "universal or per-image", name, options))
 

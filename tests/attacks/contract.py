@@ -44,4 +44,9 @@ IMAGE_ROWS = (
         "carlini_wagner", {"searches": 2, "most_steps": 25, "first_constant": 1.0, "learning_rate": 0.01}, threats=(L2,)
     ),
     Row("deepfool"),
+    Row("apgd_ce", {"iterations": 10}),
+    Row("apgd_t", {"iterations": 10, "targets": 2}),
+    Row("fab_t", {"iterations": 10, "targets": 2}),
+    Row("square", {"most_queries": 150}),
+    Row("hopskipjump", {"iterations": 3, "first_evaluations": 60, "gamma": 100.0}, threats=(L2,)),
 )
