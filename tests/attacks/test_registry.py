@@ -16,7 +16,7 @@ def test_options_replace_defaults() -> None:
 def test_an_unknown_attack_is_refused_with_the_known_ones() -> None:
     with pytest.raises(PlanError, match="expected a universal attack out of deepfool_uap, sgd_uap, got 'uap'"):
         make_universal("uap", {})
-    with pytest.raises(PlanError, match=r"expected a per-image attack out of apgd_ce, .*targeted_ascent, got 'sgd_uap'"):
+    with pytest.raises(PlanError, match=r"a per-image attack out of apgd_ce, .*targeted_ascent, got 'sgd_uap'"):
         make_image("sgd_uap", {})
 
 
