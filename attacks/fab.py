@@ -119,17 +119,20 @@ class FabTargeted:
         gap_clean = gap + (normal * (clean - at).flatten(1)).sum(dim=1)
         onto = steps_to_hyperplane(at.flatten(1), normal, -gap, norm).view_as(at)
         onto_clean = steps_to_hyperplane(clean.flatten(1), normal, -gap_clean, norm).view_as(at)
-        own, other = (Threat(norm, 0.0).size(step).clamp_min(1e-8) for step in (onto, onto_clean))
-        weight = (own / (own + other)).clamp_max(self.alpha_max).to(at.dtype)[:, None, None, None]
-        mixed = (1 - weight) * (at + self.eta * onto) + weight * (clean + self.eta * onto_clean)
-        return mixed.clamp_(0, 1)
+        order = torch.inf if norm == "linf" else 2
+        own, other = (
+            torch.linalg.vector_norm(step.flatten(1), ord=order, dim=1).clamp_min(1e-8) for step in (onto, onto_clean)
+        )
+        weight = (own / (own + other)).clamp_max(self.alpha_max)[:, None, None, None]
+        return torch.lerp(at + self.eta * onto, clean + self.eta * onto_clean, weight).clamp_(0, 1)
 
     def _kept(self, trial: Trial, at: Tensor, rows: Tensor, crossed: Tensor, nearest: Tensor) -> Tensor:
         """Propose what is nearer than before; return which rows are found within the threat."""
-        size = Threat(self._norm(trial), 0.0).size(at - trial.pixels[rows])
-        nearer = crossed & (size < nearest[rows])
-        trial.offer(at[nearer], rows[nearer])
-        nearest[rows[nearer]] = size[nearer]
+        over = torch.nonzero(crossed)[:, 0]
+        size = Threat(self._norm(trial), 0.0).size(at[over] - trial.pixels[rows[over]])
+        nearer = size < nearest[rows[over]]
+        trial.offer(at[over[nearer]], rows[over[nearer]])
+        nearest[rows[over[nearer]]] = size[nearer]
         if trial.threat is None:
             return torch.zeros_like(crossed)
         return trial.settle_at_epsilon(at, rows, crossed)
