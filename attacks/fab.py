@@ -15,7 +15,7 @@ from attacks.apgd import likeliest_others
 from attacks.base import ImageProposal, check_choice, check_positive
 from attacks.hyperplane import steps_to_hyperplane
 from attacks.threat import Knowledge, Norm, Threat
-from attacks.trial import Trial
+from attacks.trial import Objective, Trial
 from wolfhound.classifier import Classifier
 
 _FAR = 1e10
@@ -91,23 +91,25 @@ class FabTargeted:
         def ahead(logits: Tensor, rows: Tensor) -> Tensor:
             return (logits.gather(1, rival[rows, None]) - logits.gather(1, trial.classes[rows, None]))[:, 0]
 
-        at = trial.pixels[rows]
-        if len(rows):
-            _, gap, slope = trial.slopes(at, rows, ahead)
+        if not len(rows):
+            return
+        at, likely = trial.pixels[rows], torch.zeros_like(rows, dtype=torch.bool)
+        _, gap, slope = trial.slopes(at, rows, ahead)
         for taken in range(1, self.iterations + 1):
-            if not len(rows):
-                return
             trial.step(rows)
             at = self._combined(trial, at, rows, gap, slope)
-            last = taken == self.iterations
-            logits, gap, slope = (trial.logits(at, rows), gap, slope) if last else trial.slopes(at, rows, ahead)
-            crossed = trial.succeeds(logits, rows)
+            crossed = _crossed(trial, at, rows, likely | (taken == self.iterations), ahead, gap, slope)
             going = ~self._kept(trial, at, rows, crossed, nearest)
-            rows, at, gap, slope, crossed = rows[going], at[going], gap[going], slope[going], crossed[going]
-            if bool(crossed.any()) and not last:
-                clean = trial.pixels[rows[crossed]]
-                at[crossed] = clean + self.beta * (at[crossed] - clean)
-                _, gap[crossed], slope[crossed] = trial.slopes(at[crossed], rows[crossed], ahead)
+            rows, at, gap, slope, crossed, likely = (
+                part[going] for part in (rows, at, gap, slope, crossed, likely | crossed)
+            )
+            if taken == self.iterations or not len(rows):
+                return
+            clean = trial.pixels[rows[crossed]]
+            at[crossed] = clean + self.beta * (at[crossed] - clean)
+            if bool(likely.any()):
+                _, gap[likely], slope[likely] = trial.slopes(at[likely], rows[likely], ahead)
+            likely = crossed
 
     def _combined(self, trial: Trial, at: Tensor, rows: Tensor, gap: Tensor, slope: Tensor) -> Tensor:
         """Return the next point of each row (algorithm 1, lines 4 to 8)."""
@@ -117,20 +119,41 @@ class FabTargeted:
         gap_clean = gap + (normal * (clean - at).flatten(1)).sum(dim=1)
         onto = steps_to_hyperplane(at.flatten(1), normal, -gap, norm).view_as(at)
         onto_clean = steps_to_hyperplane(clean.flatten(1), normal, -gap_clean, norm).view_as(at)
-        own, other = (Threat(norm, 0.0).size(step).clamp_min(1e-8) for step in (onto, onto_clean))
-        weight = (own / (own + other)).clamp_max(self.alpha_max).to(at.dtype)[:, None, None, None]
-        mixed = (1 - weight) * (at + self.eta * onto) + weight * (clean + self.eta * onto_clean)
-        return mixed.clamp_(0, 1)
+        order = torch.inf if norm == "linf" else 2
+        own, other = (
+            torch.linalg.vector_norm(step.flatten(1), ord=order, dim=1).clamp_min(1e-8) for step in (onto, onto_clean)
+        )
+        weight = (own / (own + other)).clamp_max(self.alpha_max)[:, None, None, None]
+        return torch.lerp(at + self.eta * onto, clean + self.eta * onto_clean, weight).clamp_(0, 1)
 
     def _kept(self, trial: Trial, at: Tensor, rows: Tensor, crossed: Tensor, nearest: Tensor) -> Tensor:
         """Propose what is nearer than before; return which rows are found within the threat."""
-        size = Threat(self._norm(trial), 0.0).size(at - trial.pixels[rows])
-        nearer = crossed & (size < nearest[rows])
-        trial.offer(at[nearer], rows[nearer])
-        nearest[rows[nearer]] = size[nearer]
+        over = torch.nonzero(crossed)[:, 0]
+        size = Threat(self._norm(trial), 0.0).size(at[over] - trial.pixels[rows[over]])
+        nearer = size < nearest[rows[over]]
+        trial.offer(at[over[nearer]], rows[over[nearer]])
+        nearest[rows[over[nearer]]] = size[nearer]
         if trial.threat is None:
             return torch.zeros_like(crossed)
         return trial.settle_at_epsilon(at, rows, crossed)
 
     def _norm(self, trial: Trial) -> Norm:
         return self.norm if trial.threat is None else trial.threat.norm
+
+
+def _crossed(
+    trial: Trial, at: Tensor, rows: Tensor, likely: Tensor, ahead: Objective, gap: Tensor, slope: Tensor
+) -> Tensor:
+    """Return which of `at` have left the class, bool `[b]`; fill in gap and slope where not `likely`.
+
+    Where a point will be drawn back, its gradient is of no use; where it will not, the next step starts from it, and
+    one forward pass serves for both. Which it will be is guessed from the iteration before: a wrong guess costs a pass
+    and changes no result.
+    """
+    crossed = torch.zeros_like(likely)
+    if bool(likely.any()):
+        crossed[likely] = trial.succeeds(trial.logits(at[likely], rows[likely]), rows[likely])
+    if not bool(likely.all()):
+        logits, gap[~likely], slope[~likely] = trial.slopes(at[~likely], rows[~likely], ahead)
+        crossed[~likely] = trial.succeeds(logits, rows[~likely])
+    return crossed

@@ -62,6 +62,9 @@ IMAGE: Mapping[str, type[ImageAttack]] = MappingProxyType(
     }
 )
 
+MINIMUM_NORM: frozenset[str] = frozenset({CarliniWagner.name, DeepFool.name, FabTargeted.name, HopSkipJump.name})
+"""Per-image attacks that keep the perturbation small and so work without a threat."""
+
 GOAL = "targeted"
 """The field of an attack that can do both; the section of the plan sets it, never the options."""
 

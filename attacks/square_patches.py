@@ -122,9 +122,10 @@ def _signs(numbers: Tensor) -> Tensor:
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    return vectors / (vectors.norm(dim=-1, keepdim=True) + _TINY)
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors / (lengths + _TINY)
 
 
 def _at_length(clean: Tensor, delta: Tensor, epsilon: float) -> Tensor:
-    lengths = delta.flatten(1).norm(dim=1)[:, None, None, None]
+    lengths: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)[:, None, None, None]
     return (clean + epsilon * delta / (lengths + _TINY)).clamp_(0, 1)

@@ -144,23 +144,31 @@ def run_ensemble(
         subset = images.subset(standing)
         part = stored.get(attack.name)
         if part is None:
-            seeds = image_seeds(subset.hashes, seed=seed, purpose=attack.name)
-            part = attack_seeded(
-                attack,
-                classifier,
-                subset,
-                subset.labels,
-                threat,
-                seeds=seeds,
-                batch_size=batch_size,
-                progress=progress,
-            ).ledger
-            part.insert(0, "attack", attack.name)
+            part = _tried(attack, classifier, subset, threat, seed=seed, batch_size=batch_size, progress=progress)
             store(attack.name, part)
         _check_part(part, subset, attack)
         parts.append(part)
         standing = standing[~part["success"].to_numpy(dtype=bool)]
     return EnsembleResult(ensemble, threat, _joined(parts), _worst(images, clean, parts))
+
+
+def _tried(
+    attack: ImageAttack,
+    classifier: Classifier,
+    images: ImageSet,
+    threat: Threat,
+    *,
+    seed: int,
+    batch_size: int,
+    progress: Progress,
+) -> pd.DataFrame:
+    """Return the ledger of one attack, with its name."""
+    seeds = image_seeds(images.hashes, seed=seed, purpose=attack.name)
+    ledger = attack_seeded(
+        attack, classifier, images, images.labels, threat, seeds=seeds, batch_size=batch_size, progress=progress
+    ).ledger
+    ledger.insert(0, "attack", attack.name)
+    return ledger
 
 
 def image_seeds(hashes: tuple[str, ...], *, seed: int, purpose: str) -> Tensor:

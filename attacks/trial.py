@@ -112,13 +112,18 @@ class Trial:
         An attack that looks for the nearest point ends on the boundary itself, which rounding to 8 bit may cross back;
         what the threat allows beyond costs nothing. Returns which of `rows` are found now, bool `[b]`.
         """
-        clean = self.pixels[rows]
-        size = self.bound.size(at - clean)
+        finished = torch.zeros_like(hopeful)
+        some = torch.nonzero(hopeful)[:, 0]
+        if not len(some):
+            return finished
+        clean, near = self.pixels[rows[some]], at[some]
+        size = self.bound.size(near - clean)
         # Rounding takes back what is less than half a level too far.
         slack = 0.5 / 255 if self.bound.norm == "linf" else 0.0
         scale = (self.bound.epsilon / size.clamp_min(1e-12)).clamp_min(1.0).to(at.dtype)[:, None, None, None]
-        pushed = (clean + scale * (at - clean)).clamp_(0, 1)
-        return self.settle(pushed, rows, hopeful & (size <= self.bound.epsilon + slack) & (size > 0))
+        pushed = (clean + scale * (near - clean)).clamp_(0, 1)
+        finished[some] = self.settle(pushed, rows[some], (size <= self.bound.epsilon + slack) & (size > 0))
+        return finished
 
     def push_out(self, at: Tensor, rows: Tensor) -> None:
         """Offer for each row the least push beyond `at`, on its way from the clean image, that succeeds as delivered.

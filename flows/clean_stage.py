@@ -7,10 +7,10 @@ import torch
 from attacks.doubts import classifier_doubts
 from attacks.judge import predict
 from flows.audit_job import AuditJob
+from flows.ledgers import csv_bytes, read_csv
 from flows.steps import StepValue, pack, unpack
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
-from flows.universal_stage import csv_bytes, read_csv
 from wolfhound.evidence import Doubt, Finding
 from wolfhound.metrics import accuracy
 from wolfhound.progress import Progress, silent

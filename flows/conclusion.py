@@ -56,6 +56,7 @@ def conclude(
 def _left_out(job: AuditJob) -> list[str]:
     stages = {
         "universal perturbations and their transfer": job.plan.universal,
+        "perturbations of single images, adversarial accuracy (per-image attacks)": job.plan.robust,
         "targeted fooling": job.plan.targeted,
         "natural robustness (common corruptions: noise, blur, weather, digital)": job.plan.natural,
         "reliance on backgrounds and other shortcuts (bias probes)": job.plan.bias,

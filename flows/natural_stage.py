@@ -20,11 +20,11 @@ from attacks.corruptions.judging import (
 )
 from attacks.corruptions.registry import CORRUPTIONS, Corruption, chosen_corruptions, published_size
 from flows.audit_job import AuditJob
+from flows.ledgers import csv_bytes, read_csv
 from flows.pictures import store_image
 from flows.steps import StepValue, pack, unpack
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
-from flows.universal_stage import csv_bytes, read_csv
 from wolfhound.evidence import Doubt, Finding, Gallery, Picture, Quantity, RateTable
 from wolfhound.images import ImageSet
 from wolfhound.metrics import accuracy

@@ -1,13 +1,14 @@
 """What only the registries know about a plan: attacks, with the options that each takes, and corruptions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 from attacks import registry
 from attacks.corruptions.registry import chosen_corruptions
 from flows.audit_job import AuditJob
+from flows.universal_stage import made_attack
 from wolfhound.errors import PlanError, fault_list
-from wolfhound.plan import NaturalSection, TargetedSection, UniversalSection
+from wolfhound.plan import NaturalSection
 
 
 def check_against_registries(job: AuditJob) -> None:
@@ -18,9 +19,14 @@ def check_against_registries(job: AuditJob) -> None:
     """
     faults = []
     for i, universal in enumerate(job.plan.universal):
-        faults += _faults(f"universal[{i}]", registry.make_universal, universal)
+        faults += _faults(f"universal[{i}]", partial(made_attack, universal))
+    for i, robust in enumerate(job.plan.robust):
+        if robust.attack is not None:
+            make = partial(registry.make_image, robust.attack, robust.options, targeted=False)
+            faults += _faults(f"robust[{i}]", make)
     for i, targeted in enumerate(job.plan.targeted):
-        faults += _faults(f"targeted[{i}]", partial(registry.make_image, targeted=True), targeted)
+        make = partial(registry.make_image, targeted.attack, targeted.options, targeted=True)
+        faults += _faults(f"targeted[{i}]", make)
     for i, natural in enumerate(job.plan.natural):
         faults += _corruption_faults(f"natural[{i}]", natural)
     if faults:
@@ -36,11 +42,9 @@ def _corruption_faults(place: str, section: NaturalSection) -> list[str]:
     return [f"{place}.reference: expected an error for every corruption, got none for {name}" for name in missing]
 
 
-def _faults(
-    place: str, make: Callable[[str, Mapping[str, object]], object], section: UniversalSection | TargetedSection
-) -> list[str]:
+def _faults(place: str, make: Callable[[], object]) -> list[str]:
     try:
-        make(section.attack, section.options)
+        make()
     except PlanError as error:
         return [f"{place}: {error}"]
     return []

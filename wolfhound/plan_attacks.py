@@ -62,15 +62,29 @@ class UniversalSection(Section):
         return self
 
 
+class ReplayFile(Section):
+    """A perturbation in a file."""
+
+    name: Name
+    path: Path
+
+
 class ReplaySection(Section):
     """Published or earlier perturbations, fired at classifiers without any gradient."""
 
-    files: dict[Name, Path] = Field(min_length=1, description="name -> .npy, .pt, .safetensors or .mat")
+    files: tuple[ReplayFile, ...] = Field(min_length=1, description="perturbations: .npy, .pt, .safetensors or .mat")
     layout: Literal["auto", "CHW", "HWC", "WHC"] = "auto"
     scale: Literal["auto", "unit", "levels"] = Field("auto", description="unit: [0, 1]; levels: 0..255")
     channels: Literal["RGB", "BGR"] = "RGB"
     threat: ThreatSection
     targets: Names = "all"
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "ReplaySection":
+        names = [file.name for file in self.files]
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected a name of its own for each file, got {names}")
+        return self
 
 
 class TargetedSection(Section):
