@@ -46,8 +46,7 @@ def quantised_levels(delta: Tensor, threat: Threat) -> Tensor:
     Raises:
         EvidenceError: not finite, or larger than epsilon after all (a broken projection).
     """
-    # In float32, dividing by an L2 length leaves it off by more than round-off may be.
-    bounded = threat.project(delta.detach().double() if threat.norm == "l2" else delta.detach().float())
+    bounded = threat.project(delta.detach().float())
     check_size(bounded, threat, name="projected perturbation")
     exact = bounded * 255
     if threat.norm == "linf":

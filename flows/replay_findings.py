@@ -50,9 +50,9 @@ def replay_finding(
     """
     ledger = results.table(job, target)
     clean = column(ledger, "clean")
-    rates = {f"from {source}": fooling_rate(clean, column(ledger, entry.column(source))) for source in entry.sources}
-    worst = max(entry.sources, key=lambda source: rates[f"from {source}"].share)
-    top, noise = rates[f"from {worst}"], fooling_rate(clean, column(ledger, noise_column(entry.threat)))
+    rates = {f"file {source}": fooling_rate(clean, column(ledger, entry.column(source))) for source in entry.sources}
+    worst = max(entry.sources, key=lambda source: rates[f"file {source}"].share)
+    top, noise = rates[f"file {worst}"], fooling_rate(clean, column(ledger, noise_column(entry.threat)))
     ahead = None
     if direct is not None:
         own, other = column(ledger, direct), column(ledger, entry.column(worst))

@@ -35,16 +35,17 @@ def robust_finding(
         id=f"robust/{entry.name}/{name}",
         kind="robust",
         subject=name,
-        title=f"{entry.title} on {name}",
+        title=f"{entry.title} on {name}" + (f", from {entry.section.surrogate}" if entry.section.surrogate else ""),
         claim=(
             f"Under {entry.title} at {entry.threat.norm} {entry.threat.epsilon_text}, {robust.successes} of "
             f"{robust.total} images were still classified as labelled; without an attack "
-            f"{rates['clean_accuracy'].successes} were. An attack that fails proves nothing: this is an upper bound."
+            f"{rates['accuracy_without_attack'].successes} were. An attack that fails proves nothing: this is an upper "
+            "bound."
         ),
         knowledge=entry.threat.knowledge,
         conditions=_conditions(entry, value, len(ledger)),
         rates=rates,
-        controls=("clean_accuracy",),
+        controls=("accuracy_without_attack",),
         quantities=_quantities(ledger, curve),
         series={} if curve is None else _series(curve),
         counts=_broken_by(ledger),
@@ -66,7 +67,7 @@ def _rates(entry: RobustEntry, ledger: pd.DataFrame) -> dict[str, Rate]:
     return {
         "robust_accuracy": Rate(robust.successes, robust.total, ATTACKED),
         "attack_success": broken,
-        "clean_accuracy": Rate(clean.successes, clean.total, ATTACKED),
+        "accuracy_without_attack": Rate(clean.successes, clean.total, ATTACKED),
     }
 
 
@@ -106,7 +107,7 @@ def _series(curve: SizeCurve) -> dict[str, tuple[tuple[float, float], ...]]:
     picked = np.unique(np.linspace(0, len(falls) - 1, min(30, len(falls))).round().astype(int))
     total, scale = len(curve.sizes), 255 if curve.norm == "linf" else 1
     unit = "epsilon in 255ths" if curve.norm == "linf" else "epsilon (L2)"
-    points = tuple((float(scale * falls[i]), float(left[i]) / total) for i in picked)
+    points = tuple((float(f"{scale * falls[i]:.3g}"), float(left[i]) / total) for i in picked)
     return {f"accuracy by {unit}": points}
 
 
