@@ -1,12 +1,15 @@
 """Every attack by its name. A new one is a line here; nothing is registered at run time."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from types import MappingProxyType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from attacks.base import ImageAttack, UniversalAttack
+from attacks.carlini_wagner import CarliniWagner
+from attacks.deepfool_image import DeepFool
 from attacks.deepfool_universal import DeepFoolUniversal
+from attacks.gradient_steps import FastGradient, MomentumGradient, ProjectedGradient
 from attacks.sgd_universal import SgdUniversal
 from attacks.targeted import TargetedAscent
 from wolfhound.errors import PlanError, fault_list
@@ -14,7 +17,22 @@ from wolfhound.errors import PlanError, fault_list
 UNIVERSAL: Mapping[str, type[UniversalAttack]] = MappingProxyType(
     {attack.name: attack for attack in (DeepFoolUniversal, SgdUniversal)}
 )
-IMAGE: Mapping[str, type[ImageAttack]] = MappingProxyType({attack.name: attack for attack in (TargetedAscent,)})
+IMAGE: Mapping[str, type[ImageAttack]] = MappingProxyType(
+    {
+        attack.name: attack
+        for attack in (
+            TargetedAscent,
+            FastGradient,
+            ProjectedGradient,
+            MomentumGradient,
+            CarliniWagner,
+            DeepFool,
+        )
+    }
+)
+
+GOAL = "targeted"
+"""The field of an attack that can do both; the section of the plan sets it, never the options."""
 
 
 def make_universal(name: str, options: Mapping[str, object]) -> UniversalAttack:
@@ -26,13 +44,28 @@ def make_universal(name: str, options: Mapping[str, object]) -> UniversalAttack:
     return cast(UniversalAttack, _make(UNIVERSAL, "universal", name, options))
 
 
-def make_image(name: str, options: Mapping[str, object]) -> ImageAttack:
+def make_image(name: str, options: Mapping[str, object], *, targeted: bool | None = None) -> ImageAttack:
     """Return the per-image attack of that name with `options` in place of its defaults.
 
+    `targeted` says whether it is to reach a class or to leave one; None: whichever it does by itself.
+
     Raises:
-        PlanError: no such attack, or options that it does not have or cannot use; all of them are listed.
+        PlanError: no such attack, options that it does not have or cannot use (all of them are listed), or a goal that
+            it does not have.
     """
-    return cast(ImageAttack, _make(IMAGE, "per-image", name, options))
+    attack = cast(ImageAttack, _make(IMAGE, "per-image", name, options))
+    if targeted is None or attack.targeted == targeted:
+        return attack
+    if not can_choose_goal(type(attack)):
+        goal = "reach a class" if targeted else "leave a class"
+        able = ", ".join(sorted(key for key, kind in IMAGE.items() if can_choose_goal(kind)))
+        raise PlanError(f"{name}: expected an attack that can {goal}, got one that cannot (these can do both: {able})")
+    return cast(ImageAttack, replace(cast(Any, attack), targeted=targeted))
+
+
+def can_choose_goal(attack: type[ImageAttack]) -> bool:
+    """Return whether an attack can both reach a class and leave one."""
+    return any(part.name == GOAL for part in fields(cast(Any, attack)))
 
 
 def make(name: str, options: Mapping[str, object]) -> UniversalAttack | ImageAttack:
@@ -51,7 +84,7 @@ def defaults(attack: type) -> dict[str, Any]:
 
 
 def _options(attack: type) -> tuple[Field[Any], ...]:
-    return tuple(part for part in fields(attack) if part.default is not MISSING)
+    return tuple(part for part in fields(attack) if part.default is not MISSING and part.name != GOAL)
 
 
 def _make(table: Mapping[str, type], kind: str, name: str, options: Mapping[str, object]) -> object:

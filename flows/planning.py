@@ -1,6 +1,7 @@
 """What only the registries know about a plan: attack names and the options that each takes."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from attacks import registry
 from flows.audit_job import AuditJob
@@ -18,7 +19,7 @@ def check_against_registries(job: AuditJob) -> None:
     for i, universal in enumerate(job.plan.universal):
         faults += _faults(f"universal[{i}]", registry.make_universal, universal)
     for i, targeted in enumerate(job.plan.targeted):
-        faults += _faults(f"targeted[{i}]", registry.make_image, targeted)
+        faults += _faults(f"targeted[{i}]", partial(registry.make_image, targeted=True), targeted)
     if faults:
         raise PlanError(fault_list(f"{len(faults)} fault(s) in the plan:", faults))
 

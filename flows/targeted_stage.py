@@ -72,7 +72,7 @@ def fool(job: AuditJob, entry: TargetedEntry, name: str, progress: Progress = si
     """Return the ledger of the targeted attack on one classifier, and the shown adversarial images. Done once."""
     classifier = open_classifier(job, name)
     images, targets = attacked_images(job, entry)
-    attack = registry.make_image(entry.section.attack, entry.section.options)
+    attack = registry.make_image(entry.section.attack, entry.section.options, targeted=True)
     seed = job.seed("targeted", entry.name, name)
     step = job.step(
         f"targeted/{entry.name}/{name}",

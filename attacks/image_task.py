@@ -1,0 +1,180 @@
+"""What a per-image attack works on: images in 8-bit levels, a goal, and a count of how often the network was asked.
+
+Perturbations are held in levels (multiples of 1/255, not yet rounded), so that a whole number of levels is exactly an
+image that can be delivered, and one forward pass both tells success and gives the next step.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from attacks.delivery import deliver, eight_bit
+from attacks.threat import Threat
+from wolfhound.classifier import Classifier
+from wolfhound.errors import PlanError
+
+Objective = Literal["cross-entropy", "margin", "logit"]
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
+
+_ROUND_OFF = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTask:
+    """One batch under attack.
+
+    Attributes:
+        original: the images in levels 0 to 255, whole numbers in the network's dtype, `[B,3,H,W]`.
+        targets: the class to reach or to leave, int64 `[B]`.
+        targeted: whether `targets` are to be reached.
+        queries: rows that the network was given for each image so far, int64 `[B]`.
+    """
+
+    classifier: Classifier
+    original: Tensor
+    targets: Tensor
+    targeted: bool
+    threat: Threat | None
+    queries: Tensor = field(repr=False)
+
+    @classmethod
+    def of(
+        cls, classifier: Classifier, pixels: Tensor, targets: Tensor, threat: Threat | None, *, targeted: bool
+    ) -> "ImageTask":
+        """Return the task for `pixels` `[B,3,H,W]` on the 8-bit grid.
+
+        Raises:
+            DataError: some pixel is no multiple of 1/255.
+        """
+        original = eight_bit(pixels).to(pixels.dtype)
+        return cls(classifier, original, targets, targeted, threat, torch.zeros_like(targets))
+
+    @property
+    def rows(self) -> Tensor:
+        """All positions, int64 `[B]`."""
+        return torch.arange(len(self.targets), device=self.original.device)
+
+    def shown(self, rows: Tensor, delta: Tensor) -> Tensor:
+        """Return the pixels in [0, 1] that `delta` (levels, `[len(rows),3,H,W]`) makes of the images at `rows`."""
+        return (self.original[rows] + delta).div_(255)
+
+    def pixels(self, delta: Tensor) -> Tensor:
+        """Return the pixels in [0, 1] that `delta` (levels, `[B,3,H,W]`) makes of all images."""
+        return self.shown(self.rows, delta).clamp_(0, 1)
+
+    def logits(self, rows: Tensor, pixels: Tensor) -> Tensor:
+        """Return the logits of `pixels`, versions of the images at `rows`, and count the question."""
+        self.queries[rows] += 1
+        return self.classifier.logits(pixels)
+
+    def with_graph(self, rows: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pixels shown, ready to be differentiated in, and their logits."""
+        with torch.enable_grad():
+            at = self.shown(rows, delta).requires_grad_()
+            return at, self.logits(rows, at)
+
+    def lead(self, logits: Tensor, rows: Tensor) -> Tensor:
+        """Return how far beyond its goal each image is, `[len(rows)]`, in logits; the goal is reached above 0.
+
+        To reach a class: its lead over the highest other logit. To leave one: the lead of the highest other over it.
+        """
+        return self.objective(logits, rows, "margin")
+
+    def objective(self, logits: Tensor, rows: Tensor, kind: Objective) -> Tensor:
+        """Return what is to be ascended, `[len(rows)]`; with z the logits, c the target and to leave it the negative.
+
+        "logit": z_c. "margin" (Carlini & Wagner 2017, f6): z_c - max_{j != c} z_j. "cross-entropy": z_c - log sum_{j !=
+        c} exp z_j, which is log(p_c / (1 - p_c)), a rising function of minus the cross-entropy. Its gradient has the
+        direction of the cross-entropy's, all that a normalised step uses, but not the factor 1 - p_c, by which that
+        one vanishes in floating point where the network is sure.
+        """
+        own = logits.gather(1, self.targets[rows, None])[:, 0]
+        if kind == "logit":
+            value = own
+        else:
+            others = logits.scatter(1, self.targets[rows, None], -torch.inf)
+            value = own - (others.amax(dim=1) if kind == "margin" else others.logsumexp(dim=1))
+        return value if self.targeted else -value
+
+    def holds(self, rows: Tensor, levels: Tensor, confidence: float) -> Tensor:
+        """Return whether each image at `rows` plus whole `levels` has reached its goal with that lead, bool."""
+        with torch.no_grad():
+            return self.lead(self.logits(rows, self.shown(rows, levels)), rows) > confidence
+
+    def deliverable(self, rows: Tensor, delta: Tensor) -> Tensor:
+        """Return `delta` of the images at `rows` as it will be judged: bounded, clipped and in whole levels."""
+        original = self.original[rows]
+        if self.threat is None or self.threat.norm == "linf":
+            return (original + self.bounded(rows, delta).round()).clamp_(0, 255).sub_(original)
+        delivered = deliver(original / 255, delta / 255, self.threat)
+        return delivered.to(delta.dtype).sub_(original)
+
+    def bounded(self, rows: Tensor, delta: Tensor) -> Tensor:
+        """Return the nearest of `delta` within the threat, clipped so that the images at `rows` stay within 0 to 255.
+
+        linf: epsilon is taken down to whole levels, beyond which nothing can be delivered.
+        """
+        original = self.original[rows]
+        if self.threat is not None and self.threat.norm == "linf":
+            most = whole_levels(self.threat)
+            delta = delta.clamp(-most, most)
+        elif self.threat is not None:
+            delta = self.threat.project(delta / 255).mul_(255)
+        return (original + delta).clamp_(0, 255).sub_(original)
+
+    def look(
+        self, rows: Tensor, delta: Tensor, *, objective: Objective, confidence: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return which of the images at `rows` have reached their goal, their levels, and the others' gradients.
+
+        One forward pass serves for both. An image that seems to have reached its goal between whole levels is asked
+        about again as it will be delivered, and goes on if the goal is lost in rounding. (Passing the images that go on
+        forward once more, rather than backward along with the others, would be cheaper where most are done; what an
+        image costs would then depend on the images beside it.)
+
+        Returns:
+            reached, bool `[len(rows)]`; delta, `[len(rows),3,H,W]`, whole levels where reached; the gradient of the
+            objective in the pixels, `[len(rows) - reached,3,H,W]`.
+        """
+        at, logits = self.with_graph(rows, delta)
+        reached = self.lead(logits.detach(), rows) > confidence
+        reached, delta = self._as_delivered(rows, delta, reached, confidence)
+        if bool(reached.all()):
+            return reached, delta, at.detach()[:0]
+        with torch.enable_grad():
+            ascended = self.objective(logits, rows, objective).sum()
+        (gradient,) = torch.autograd.grad(ascended, at)
+        return reached, delta, gradient[~reached]
+
+    def _as_delivered(self, rows: Tensor, delta: Tensor, hopeful: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
+        if not bool(hopeful.any()):
+            return hopeful, delta
+        levels = self.deliverable(rows[hopeful], delta[hopeful])
+        moved = (levels != delta[hopeful]).flatten(1).any(dim=1)
+        holding = ~moved
+        if bool(moved.any()):
+            holding[moved] = self.holds(rows[hopeful][moved], levels[moved], confidence)
+        places = torch.nonzero(hopeful)[:, 0]
+        reached, delta = torch.zeros_like(hopeful), delta.clone()
+        reached[places[holding]] = True
+        delta[places[holding]] = levels[holding]
+        return reached, delta
+
+
+def whole_levels(threat: Threat) -> int:
+    """Return the largest whole number of levels within an linf threat."""
+    return math.floor(255 * threat.epsilon * (1 + _ROUND_OFF))
+
+
+def need_threat(name: str, threat: Threat | None) -> Threat:
+    """Return the threat of an attack whose steps are shares of epsilon.
+
+    Raises:
+        PlanError: there is none.
+    """
+    if threat is None:
+        raise PlanError(f"{name}: expected a threat, as its steps are shares of epsilon, got none (use deepfool)")
+    return threat
