@@ -1,5 +1,6 @@
 """Per-image attacks that follow the normalised gradient: FGSM, projected gradient ascent and momentum."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -123,7 +124,7 @@ class ProjectedGradient:
                 task, delta, steps, left, move, self.objective, most_steps=self.most_steps, confidence=self.confidence
             )
             if restart + 1 < self.restarts and len(left):
-                left = left[~task.holds(left, task.deliverable(left, delta[left]), self.confidence)]
+                left = left[~task.holds(left, delta[left].round(), self.confidence)]
             if not len(left):
                 break
         return ImageProposal(task.pixels(delta), steps.cpu(), task.queries.cpu())
@@ -211,7 +212,7 @@ def climb(
     """Move the images at `rows` until each has reached its goal; return those not known to have, int64.
 
     `delta` (levels, `[B,3,H,W]`) and `steps` (int64 `[B]`) are written in place. Nobody asks about the last iterate:
-    the judge does.
+    the judge does. It is left in whole levels, unless the images never stop and the papers' own iterate is wanted.
     """
     for _ in range(most_steps):
         reached, seen, gradient = task.look(rows, delta[rows], objective=objective, confidence=confidence)
@@ -221,6 +222,8 @@ def climb(
             break
         delta[rows] = task.bounded(rows, seen[~reached] + move(gradient, rows))
         steps[rows] += 1
+    if len(rows) and math.isfinite(confidence):
+        delta[rows] = task.deliverable(rows, delta[rows])
     return rows
 
 
@@ -243,7 +246,7 @@ def _random_start(shape: tuple[int, ...], threat: Threat, seed: int) -> Tensor:
         most = whole_levels(threat)
         return torch.randint(-most, most + 1, shape, generator=generator).float()
     towards = torch.randn(shape, generator=generator)
-    radius = 255 * threat.epsilon * torch.rand((), generator=generator) ** (1 / towards.numel())
+    radius = 255 * threat.epsilon * float(torch.rand((), generator=generator)) ** (1 / towards.numel())
     return towards * (radius / towards.norm())
 
 

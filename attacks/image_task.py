@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from attacks.delivery import deliver, eight_bit
+from attacks.delivery import eight_bit
 from attacks.threat import Threat
 from wolfhound.classifier import Classifier
 from wolfhound.errors import PlanError
@@ -19,7 +19,11 @@ from wolfhound.errors import PlanError
 Objective = Literal["cross-entropy", "margin", "logit"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
 
+MOST_STRETCH = 4.0
+"""How much longer an L2 perturbation may be made where rounding shortens it."""
+
 _ROUND_OFF = 1e-6
+_BISECTIONS = 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +109,25 @@ class ImageTask:
             return self.lead(self.logits(rows, self.shown(rows, levels)), rows) > confidence
 
     def deliverable(self, rows: Tensor, delta: Tensor) -> Tensor:
-        """Return `delta` of the images at `rows` as it will be judged: bounded, clipped and in whole levels."""
-        original = self.original[rows]
+        """Return `delta` of the images at `rows` as it can be delivered: bounded, clipped and in whole levels.
+
+        L2: the longest multiple that, rounded, is no longer than `delta` was. Rounding takes small changes away, so the
+        rounded perturbation itself would leave part of the ball unused.
+        """
         if self.threat is None or self.threat.norm == "linf":
-            return (original + self.bounded(rows, delta).round()).clamp_(0, 255).sub_(original)
-        delivered = deliver(original / 255, delta / 255, self.threat)
-        return delivered.to(delta.dtype).sub_(original)
+            return self.bounded(rows, delta).round_()
+        low = torch.zeros(len(rows), dtype=delta.dtype, device=delta.device)
+        high = torch.full_like(low, MOST_STRETCH)
+        most = _lengths(delta).clamp_max(255 * self.threat.epsilon * (1 - _ROUND_OFF))
+        for _ in range(_BISECTIONS):
+            scale = (low + high) / 2
+            fits = _lengths(self._stretched(rows, delta, scale)) <= most
+            low, high = torch.where(fits, scale, low), torch.where(fits, high, scale)
+        return self._stretched(rows, delta, low)
+
+    def _stretched(self, rows: Tensor, delta: Tensor, scale: Tensor) -> Tensor:
+        original = self.original[rows]
+        return (original + delta * scale[:, None, None, None]).round_().clamp_(0, 255).sub_(original)
 
     def bounded(self, rows: Tensor, delta: Tensor) -> Tensor:
         """Return the nearest of `delta` within the threat, clipped so that the images at `rows` stay within 0 to 255.
@@ -162,6 +179,10 @@ class ImageTask:
         reached[places[holding]] = True
         delta[places[holding]] = levels[holding]
         return reached, delta
+
+
+def _lengths(delta: Tensor) -> Tensor:
+    return delta.square().sum(dim=(1, 2, 3), dtype=torch.float64).sqrt_()
 
 
 def whole_levels(threat: Threat) -> int:

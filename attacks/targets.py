@@ -105,7 +105,7 @@ def start_images(
         levels = np.linspace(0, 255, count + 2)[1:-1].round().astype(int)
         pixels = torch.cat([blank_images(1, size, level=int(level)) for level in levels])
     with frozen(classifier.module):
-        labels = np.concatenate([predictions(classifier, part) for part in pixels.split(64)])
+        labels = np.concatenate([predictions(classifier, pixels[i : i + 64]) for i in range(0, count, 64)])
     path = folder / f"{start}-{count}-{size[0]}x{size[1]}.raw"
     array = pixels.numpy()
     array.tofile(path)

@@ -150,7 +150,7 @@ def test_the_objectives_are_what_they_say_and_the_cross_entropys_keeps_its_direc
         for row, target in enumerate(targets.tolist()):
             others = [float(logits.detach()[row, k]) for k in range(4) if k != target]
             taken = {"logit": 0.0, "margin": max(others), "cross-entropy": math.log(sum(map(math.exp, others)))}[kind]
-            assert float(value.detach()[row]) == pytest.approx(float(logits[row, target]) - taken)
+            assert float(value.detach()[row]) == pytest.approx(float(logits.detach()[row, target]) - taken)
     (ours,) = torch.autograd.grad(leave.objective(logits, leave.rows, "cross-entropy").sum(), logits)
     (plain,) = torch.autograd.grad(functional.cross_entropy(logits, targets, reduction="sum"), logits)
     torch.testing.assert_close(functional.normalize(ours), functional.normalize(plain))
