@@ -30,7 +30,7 @@ both_goals = pytest.mark.parametrize("targeted", [False, True], ids=["leave", "r
 @pytest.fixture(scope="module", autouse=True)
 def peers() -> None:
     if len(installed()) < 2:
-        pytest.skip(f"needs torchattacks and foolbox (pip install -e '.[peers]'); there is {installed()}")
+        pytest.skip(f"needs torchattacks and foolbox (pip install them with --no-deps); there is {installed()}")
 
 
 @pytest.fixture
