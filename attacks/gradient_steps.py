@@ -246,7 +246,7 @@ def _random_start(shape: tuple[int, ...], threat: Threat, seed: int) -> Tensor:
         most = whole_levels(threat)
         return torch.randint(-most, most + 1, shape, generator=generator).float()
     towards = torch.randn(shape, generator=generator)
-    radius = 255 * threat.epsilon * float(torch.rand((), generator=generator)) ** (1 / towards.numel())
+    radius: float = 255 * threat.epsilon * float(torch.rand((), generator=generator)) ** (1 / towards.numel())
     return towards * (radius / towards.norm())
 
 

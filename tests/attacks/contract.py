@@ -31,6 +31,8 @@ IMAGE_ROWS = (
     Row("fgsm", free=False),
     Row("pgd", {"most_steps": 10}, free=False),
     Row("mi_fgsm", free=False),
-    Row("carlini_wagner", {"searches": 2, "most_steps": 40, "first_constant": 1.0}, threats=(L2,)),
+    Row(
+        "carlini_wagner", {"searches": 2, "most_steps": 25, "first_constant": 1.0, "learning_rate": 0.01}, threats=(L2,)
+    ),
     Row("deepfool"),
 )
