@@ -246,8 +246,9 @@ def _random_start(shape: tuple[int, ...], threat: Threat, seed: int) -> Tensor:
         most = whole_levels(threat)
         return torch.randint(-most, most + 1, shape, generator=generator).float()
     towards = torch.randn(shape, generator=generator)
-    radius: float = 255 * threat.epsilon * float(torch.rand((), generator=generator)) ** (1 / towards.numel())
-    return towards * (radius / towards.norm())
+    radius = 255 * threat.epsilon * torch.rand((), generator=generator) ** (1 / towards.numel())
+    start: Tensor = towards * (radius / towards.norm())
+    return start
 
 
 def _check_confidence(confidence: float) -> None:
