@@ -95,58 +95,60 @@ class CarliniWagner:
         task = ImageTask.of(classifier, pixels, targets, None, targeted=self.targeted)
         found = _Found(torch.zeros_like(pixels), torch.full_like(pixels[:, 0, 0, 0], torch.inf))
         steps = self._search(task, found)
-        rows = torch.nonzero(torch.isfinite(found.length) & ~found.at_once)[:, 0]
+        moved = torch.isfinite(found.length) & ~found.at_once
         delta = torch.zeros_like(pixels)
-        if len(rows):
-            delta[rows], _ = nearest_delivered(
-                task, rows, found.delta[rows], confidence=self.confidence, doublings=DOUBLINGS, halvings=self.halvings
+        if bool(moved.any()):
+            delta[moved], _ = nearest_delivered(
+                task.only(moved),
+                found.delta[moved],
+                confidence=self.confidence,
+                doublings=DOUBLINGS,
+                halvings=self.halvings,
             )
-        return ImageProposal(task.pixels(delta), steps.cpu(), task.queries.cpu())
+        return ImageProposal(task.shown(delta), steps.cpu(), task.queries.cpu())
 
     def _search(self, task: ImageTask, found: "_Found") -> Tensor:
         """Fill `found` over all values of c; return the steps of each image."""
         constant = torch.full_like(found.length, self.first_constant)
         low, high = torch.zeros_like(constant), torch.full_like(constant, torch.inf)
-        steps, rows = torch.zeros_like(task.targets), task.rows
+        steps = torch.zeros_like(task.targets)
         for _ in range(self.searches):
-            succeeded = torch.zeros_like(task.targets, dtype=torch.bool)
-            self._descend(task, rows, constant, found, succeeded, steps)
-            high[rows] = torch.where(succeeded[rows], constant[rows], high[rows])
-            low[rows] = torch.where(succeeded[rows], low[rows], constant[rows])
+            succeeded = torch.zeros_like(low, dtype=torch.bool)
+            self._descend(task, constant[task.rows], found, succeeded, steps)
+            high = torch.where(succeeded, constant, high)
+            low = torch.where(succeeded, low, constant)
             constant = torch.where(torch.isfinite(high), (low + high) / 2, RAISE * constant)
-            rows = rows[~found.at_once[rows]]
-            if not len(rows):
+            task = task.only(~found.at_once[task.rows])
+            if not len(task):
                 break
         return steps
 
-    def _descend(
-        self, task: ImageTask, rows: Tensor, constant: Tensor, found: "_Found", succeeded: Tensor, steps: Tensor
-    ) -> None:
-        """Descend from the images at `rows` with their `constant`; write down what is found, and who succeeded."""
-        start = task.shown(rows, torch.zeros_like(task.original[rows]))
+    def _descend(self, task: ImageTask, constant: Tensor, found: "_Found", succeeded: Tensor, steps: Tensor) -> None:
+        """Descend from the images with `constant` `[B]`; write down what is found, and who succeeded."""
+        start = task.original / 255
         adam = _Adam.started(torch.atanh((2 * start - 1) * INSIDE))
-        before = torch.full_like(constant[rows], torch.inf)
+        before = torch.full_like(constant, torch.inf)
         check = max(self.most_steps // 10, 1)
         for step in range(self.most_steps):
             squashed = adam.at.tanh()
-            lead, slope = _lead_and_slope(task, rows, (squashed + 1) / 2, self.confidence)
+            lead, slope = _lead_and_slope(task, (squashed + 1) / 2, self.confidence)
             apart = (squashed + 1) / 2 - start
             square = apart.square().flatten(1).sum(dim=1)
-            succeeded[rows[lead > self.confidence]] = True
-            found.keep(rows, lead > self.confidence, apart, square.sqrt())
-            going = ~found.at_once[rows]
+            succeeded[task.rows[lead > self.confidence]] = True
+            found.keep(task.rows, lead > self.confidence, apart, square.sqrt())
+            going = ~found.at_once[task.rows]
             if step and step % check == 0:
-                loss = square + constant[rows] * (self.confidence - lead).clamp_min(0)
+                loss = square + constant * (self.confidence - lead).clamp_min(0)
                 going &= loss < WORTH * before
                 before = loss
-            gradient = (2 * apart - constant[rows, None, None, None] * slope) * (1 - squashed.square()) / 2
+            gradient = (2 * apart - constant[:, None, None, None] * slope) * (1 - squashed.square()) / 2
             if not bool(going.all()):
-                rows, start, before, gradient = rows[going], start[going], before[going], gradient[going]
-                adam = adam.of(going)
-                if not len(rows):
+                task, adam, start, gradient = task.only(going), adam.of(going), start[going], gradient[going]
+                before, constant = before[going], constant[going]
+                if not len(task):
                     break
             adam.step(gradient, self.learning_rate, step + 1)
-            steps[rows] += 1
+            steps[task.rows] += 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,11 +192,11 @@ class _Adam:
         self.at.addcdiv_(self.first, spread, value=-rate / (1 - DECAYS[0] ** count))
 
 
-def _lead_and_slope(task: ImageTask, rows: Tensor, pixels: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
+def _lead_and_slope(task: ImageTask, pixels: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
     """Return each image's lead and the gradient of min(lead, confidence) in the pixels."""
     with torch.enable_grad():
         at = pixels.requires_grad_()
-        lead = task.lead(task.logits(rows, at), rows)
+        lead = task.lead(task.logits(at))
         short = lead.clamp_max(confidence).sum()
     if not bool((lead < confidence).any()):
         return lead.detach(), torch.zeros_like(at)

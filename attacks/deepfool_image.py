@@ -76,40 +76,40 @@ class DeepFool:
     ) -> ImageProposal:
         """Return the nearest images found (see `attacks.base.ImageAttack`); `seeds` play no part."""
         task = ImageTask.of(classifier, pixels, targets, None, targeted=self.targeted)
-        total, steps, crossed = self._walk(task, self.norm if threat is None else threat.norm)
-        delta = task.bounded(task.rows, total)
-        if len(crossed):
+        delta, steps, crossed = self._walk(task, self.norm if threat is None else threat.norm)
+        if bool(crossed.any()):
             levels, held = nearest_delivered(
-                task, crossed, total[crossed], confidence=0.0, doublings=DOUBLINGS, halvings=self.halvings
+                task.only(crossed), delta[crossed], confidence=0.0, doublings=DOUBLINGS, halvings=self.halvings
             )
-            delta[crossed[held]] = levels[held]
-        return ImageProposal(task.pixels(delta), steps.cpu(), task.queries.cpu())
+            delta[torch.nonzero(crossed)[:, 0][held]] = levels[held]
+        return ImageProposal(task.shown(task.bounded(delta)), steps.cpu(), task.queries.cpu())
 
     def _walk(self, task: ImageTask, norm: Norm) -> tuple[Tensor, Tensor, Tensor]:
         """Return the perturbations in levels, overshoot included, the steps, and which of the moved images crossed."""
         total, steps = torch.zeros_like(task.original), torch.zeros_like(task.targets)
         crossed = torch.zeros_like(task.targets, dtype=torch.bool)
-        active, rivals = task.rows, torch.empty(0)
+        current, rivals = total, torch.empty(0)
         for step in range(self.most_steps + 1):
             with torch.no_grad():
-                logits = task.logits(active, task.shown(active, task.bounded(active, total[active])))
+                logits = task.logits(task.shown(task.bounded(current)))
             if step == 0:
                 rivals = strongest_rivals(logits, task.targets, self.candidates)
-            done = task.lead(logits, active) > 0
-            crossed[active[done]] = True
-            active = active[~done]
-            if step == self.most_steps or not len(active):
+            done = task.lead(logits) > 0
+            crossed[task.rows[done]] = True
+            task, current, rivals = task.only(~done), current[~done], rivals[~done]
+            if step == self.most_steps or not len(task):
                 break
             # A second forward pass of these is cheaper than backward passes, one a rival, through those that are done.
-            at, logits = task.with_graph(active, task.bounded(active, total[active]))
-            moved = nearest_boundary(self._margins(task, logits, active, rivals[active]), at, norm)
-            total[active] += 255 * (1 + self.overshoot) * moved
-            steps[active] += 1
-        return total, steps, torch.nonzero(crossed & (steps > 0))[:, 0]
+            at, logits = task.with_graph(task.bounded(current))
+            moved = nearest_boundary(self._margins(task, logits, rivals), at, norm)
+            current = current + 255 * (1 + self.overshoot) * moved
+            total[task.rows] = current
+            steps[task.rows] += 1
+        return total, steps, crossed & (steps > 0)
 
-    def _margins(self, task: ImageTask, logits: Tensor, rows: Tensor, rivals: Tensor) -> Tensor:
-        """Return what rises through 0 at each boundary, `[len(rows),boundaries]`."""
+    def _margins(self, task: ImageTask, logits: Tensor, rivals: Tensor) -> Tensor:
+        """Return what rises through 0 at each boundary, `[B,boundaries]`."""
         with torch.enable_grad():
             if self.targeted:
-                return task.lead(logits, rows)[:, None]
-            return logits.gather(1, rivals) - logits.gather(1, task.targets[rows, None])
+                return task.lead(logits)[:, None]
+            return logits.gather(1, rivals) - logits.gather(1, task.targets[:, None])

@@ -1,9 +1,8 @@
 """Per-image attacks that follow the normalised gradient: FGSM, projected gradient ascent and momentum."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -13,8 +12,17 @@ from attacks.image_task import OBJECTIVES, ImageTask, Objective, need_threat, wh
 from attacks.threat import Knowledge, Threat
 from wolfhound.classifier import Classifier
 
-Move = Callable[[Tensor, Tensor], Tensor]
-"""(gradient, rows) -> the step of each of those images, in levels."""
+
+class Move(Protocol):
+    """How a gradient becomes a step."""
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        """Return the step of each image in levels, `[B,3,H,W]`."""
+        ...
+
+    def only(self, chosen: Tensor) -> "Move":
+        """Return the same for the images that `chosen`, bool `[B]`, says."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,8 @@ class FastGradient:
         bound = need_threat(self.name, threat)
         task = ImageTask.of(classifier, pixels, targets, bound, targeted=self.targeted)
         delta, steps = torch.zeros_like(pixels), torch.zeros_like(targets)
-        climb(task, delta, steps, task.rows, _steepest(bound, 1.0), self.objective, most_steps=1, confidence=0.0)
-        return ImageProposal(task.pixels(delta), steps.cpu(), task.queries.cpu())
+        climb(task, delta, steps, _Steepest.of(bound, 1.0), self.objective, most_steps=1, confidence=0.0)
+        return ImageProposal(task.shown(delta), steps.cpu(), task.queries.cpu())
 
 
 @dataclass(frozen=True)
@@ -116,18 +124,18 @@ class ProjectedGradient:
         bound = need_threat(self.name, threat)
         task = ImageTask.of(classifier, pixels, targets, bound, targeted=self.targeted)
         delta, steps = torch.zeros_like(pixels), torch.zeros_like(targets)
-        move, left = _steepest(bound, self.step), task.rows
+        move, left = _Steepest.of(bound, self.step), task
         for restart in range(self.restarts):
             if self.random_start:
-                delta[left] = _random_starts(task, left, bound, seeds[left.cpu()] + restart)
+                delta[left.rows] = _random_starts(left, bound, seeds[left.rows.cpu()] + restart)
             left = climb(
-                task, delta, steps, left, move, self.objective, most_steps=self.most_steps, confidence=self.confidence
+                left, delta, steps, move, self.objective, most_steps=self.most_steps, confidence=self.confidence
             )
             if restart + 1 < self.restarts and len(left):
-                left = left[~task.holds(left, delta[left].round(), self.confidence)]
+                left = left.only(~left.holds(delta[left.rows].round(), self.confidence))
             if not len(left):
                 break
-        return ImageProposal(task.pixels(delta), steps.cpu(), task.queries.cpu())
+        return ImageProposal(task.shown(delta), steps.cpu(), task.queries.cpu())
 
 
 @dataclass(frozen=True)
@@ -184,60 +192,82 @@ class MomentumGradient:
         """
         bound = need_threat(self.name, threat)
         task = ImageTask.of(classifier, pixels, targets, bound, targeted=self.targeted)
-        delta, steps, momentum = torch.zeros_like(pixels), torch.zeros_like(targets), torch.zeros_like(pixels)
-        straight = _steepest(bound, 1 / self.most_steps)
-
-        def move(gradient: Tensor, rows: Tensor) -> Tensor:
-            size = gradient.abs().sum(dim=(1, 2, 3), keepdim=True)
-            momentum[rows] = self.decay * momentum[rows] + gradient / size.clamp_min(torch.finfo(size.dtype).tiny)
-            return straight(momentum[rows], rows)
-
-        climb(
-            task, delta, steps, task.rows, move, self.objective, most_steps=self.most_steps, confidence=self.confidence
-        )
-        return ImageProposal(task.pixels(delta), steps.cpu(), task.queries.cpu())
+        delta, steps = torch.zeros_like(pixels), torch.zeros_like(targets)
+        move = _Momentum(_Steepest.of(bound, 1 / self.most_steps), self.decay, torch.zeros_like(pixels))
+        climb(task, delta, steps, move, self.objective, most_steps=self.most_steps, confidence=self.confidence)
+        return ImageProposal(task.shown(delta), steps.cpu(), task.queries.cpu())
 
 
 def climb(
     task: ImageTask,
     delta: Tensor,
     steps: Tensor,
-    rows: Tensor,
     move: Move,
     objective: Objective,
     *,
     most_steps: int,
     confidence: float,
-) -> Tensor:
-    """Move the images at `rows` until each has reached its goal; return those not known to have, int64.
+) -> ImageTask:
+    """Move the images of the task until each has reached its goal; return the task of those not known to have.
 
-    `delta` (levels, `[B,3,H,W]`) and `steps` (int64 `[B]`) are written in place. Nobody asks about the last iterate:
-    the judge does. It is left in whole levels, unless the images never stop and the papers' own iterate is wanted.
+    `delta` (levels, `[B,3,H,W]`) and `steps` (int64 `[B]`) of the whole batch are written in place. Nobody asks about
+    the last iterate: the judge does. It is left in whole levels, unless the images never stop and the papers' own
+    iterate is wanted.
     """
+    current = delta[task.rows]
     for _ in range(most_steps):
-        reached, seen, gradient = task.look(rows, delta[rows], objective=objective, confidence=confidence)
-        delta[rows[reached]] = seen[reached]
-        rows = rows[~reached]
-        if not len(rows):
-            break
-        delta[rows] = task.bounded(rows, seen[~reached] + move(gradient, rows))
-        steps[rows] += 1
-    if len(rows) and math.isfinite(confidence):
-        delta[rows] = task.deliverable(rows, delta[rows])
-    return rows
+        reached, current, gradient = task.look(current, objective=objective, confidence=confidence)
+        if bool(reached.any()):
+            delta[task.rows[reached]] = current[reached]
+            task, move, current = task.only(~reached), move.only(~reached), current[~reached]
+            if not len(task):
+                return task
+        current = task.bounded(current + move(gradient))
+        steps[task.rows] += 1
+    delta[task.rows] = task.deliverable(current) if math.isfinite(confidence) else current
+    return task
 
 
-def _steepest(threat: Threat, share: float) -> Move:
-    epsilon = whole_levels(threat) if threat.norm == "linf" else 255 * threat.epsilon
-    length = share * epsilon
-    return lambda gradient, _: length * threat.steepest(gradient)
+@dataclass(frozen=True)
+class _Steepest:
+    """A step of `length` levels along the steepest direction of the threat's norm."""
+
+    threat: Threat
+    length: float
+
+    @classmethod
+    def of(cls, threat: Threat, share: float) -> "_Steepest":
+        return cls(threat, share * (whole_levels(threat) if threat.norm == "linf" else 255 * threat.epsilon))
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        return self.threat.steepest(gradient).mul_(self.length)
+
+    def only(self, chosen: Tensor) -> "_Steepest":  # noqa: ARG002 (every image steps alike)
+        return self
 
 
-def _random_starts(task: ImageTask, rows: Tensor, threat: Threat, seeds: Tensor) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class _Momentum:
+    """The same along the sum of the gradients so far, each over its L1 norm, the earlier ones decayed."""
+
+    straight: _Steepest
+    decay: float
+    sum: Tensor
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        size = torch.linalg.vector_norm(gradient.flatten(1), ord=1, dim=1)[:, None, None, None]
+        self.sum.mul_(self.decay).add_(gradient.div_(size.clamp_min(torch.finfo(size.dtype).tiny)))
+        return self.straight(self.sum)
+
+    def only(self, chosen: Tensor) -> "_Momentum":
+        return _Momentum(self.straight, self.decay, self.sum[chosen])
+
+
+def _random_starts(task: ImageTask, threat: Threat, seeds: Tensor) -> Tensor:
     """Return one start an image in levels, uniform in the ball, clipped to the images."""
     shape = tuple(task.original.shape[1:])
     starts = torch.stack([_random_start(shape, threat, int(seed)) for seed in seeds.tolist()])
-    return task.bounded(rows, starts.to(task.original))
+    return task.bounded(starts.to(task.original))
 
 
 def _random_start(shape: tuple[int, ...], threat: Threat, seed: int) -> Tensor:

@@ -5,7 +5,7 @@ image that can be delivered, and one forward pass both tells success and gives t
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import torch
@@ -24,24 +24,27 @@ MOST_STRETCH = 4.0
 
 _ROUND_OFF = 1e-6
 _BISECTIONS = 14
+_TINY = 1e-30
 
 
 @dataclass(frozen=True, eq=False)
 class ImageTask:
-    """One batch under attack.
+    """A batch under attack, or those of its images that are still at work.
 
     Attributes:
         original: the images in levels 0 to 255, whole numbers in the network's dtype, `[B,3,H,W]`.
         targets: the class to reach or to leave, int64 `[B]`.
         targeted: whether `targets` are to be reached.
-        queries: rows that the network was given for each image so far, int64 `[B]`.
+        rows: where these images stand in the whole batch, int64 `[B]`, rising.
+        queries: rows that the network was given for each image of the whole batch so far, int64.
     """
 
     classifier: Classifier
-    original: Tensor
+    original: Tensor = field(repr=False)
     targets: Tensor
     targeted: bool
     threat: Threat | None
+    rows: Tensor
     queries: Tensor = field(repr=False)
 
     @classmethod
@@ -54,98 +57,97 @@ class ImageTask:
             DataError: some pixel is no multiple of 1/255.
         """
         original = eight_bit(pixels).to(pixels.dtype)
-        return cls(classifier, original, targets, targeted, threat, torch.zeros_like(targets))
+        rows = torch.arange(len(targets), device=pixels.device)
+        return cls(classifier, original, targets, targeted, threat, rows, torch.zeros_like(targets))
 
-    @property
-    def rows(self) -> Tensor:
-        """All positions, int64 `[B]`."""
-        return torch.arange(len(self.targets), device=self.original.device)
+    def __len__(self) -> int:
+        return len(self.rows)
 
-    def shown(self, rows: Tensor, delta: Tensor) -> Tensor:
-        """Return the pixels in [0, 1] that `delta` (levels, `[len(rows),3,H,W]`) makes of the images at `rows`."""
-        return (self.original[rows] + delta).div_(255)
+    def only(self, chosen: Tensor) -> "ImageTask":
+        """Return the task of the images that `chosen`, bool `[B]`, says; they go on counting in the same place."""
+        if bool(chosen.all()):
+            return self
+        return replace(self, original=self.original[chosen], targets=self.targets[chosen], rows=self.rows[chosen])
 
-    def pixels(self, delta: Tensor) -> Tensor:
-        """Return the pixels in [0, 1] that `delta` (levels, `[B,3,H,W]`) makes of all images."""
-        return self.shown(self.rows, delta).clamp_(0, 1)
+    def shown(self, delta: Tensor) -> Tensor:
+        """Return the pixels in [0, 1] that `delta` (levels, `[B,3,H,W]`, within the bounds) makes of the images."""
+        return (self.original + delta).div_(255)
 
-    def logits(self, rows: Tensor, pixels: Tensor) -> Tensor:
-        """Return the logits of `pixels`, versions of the images at `rows`, and count the question."""
-        self.queries[rows] += 1
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Return the logits of `pixels`, versions of the images, and count the question."""
+        self.queries[self.rows] += 1
         return self.classifier.logits(pixels)
 
-    def with_graph(self, rows: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+    def with_graph(self, delta: Tensor) -> tuple[Tensor, Tensor]:
         """Return the pixels shown, ready to be differentiated in, and their logits."""
         with torch.enable_grad():
-            at = self.shown(rows, delta).requires_grad_()
-            return at, self.logits(rows, at)
+            at = self.shown(delta).requires_grad_()
+            return at, self.logits(at)
 
-    def lead(self, logits: Tensor, rows: Tensor) -> Tensor:
-        """Return how far beyond its goal each image is, `[len(rows)]`, in logits; the goal is reached above 0.
+    def lead(self, logits: Tensor) -> Tensor:
+        """Return how far beyond its goal each image is, `[B]`, in logits; the goal is reached above 0.
 
         To reach a class: its lead over the highest other logit. To leave one: the lead of the highest other over it.
         """
-        return self.objective(logits, rows, "margin")
+        return self.objective(logits, "margin")
 
-    def objective(self, logits: Tensor, rows: Tensor, kind: Objective) -> Tensor:
-        """Return what is to be ascended, `[len(rows)]`; with z the logits, c the target and to leave it the negative.
+    def objective(self, logits: Tensor, kind: Objective) -> Tensor:
+        """Return what is to be ascended, `[B]`; with z the logits, c the target (and to leave it the negative):
 
         "logit": z_c. "margin" (Carlini & Wagner 2017, f6): z_c - max_{j != c} z_j. "cross-entropy": z_c - log sum_{j !=
         c} exp z_j, which is log(p_c / (1 - p_c)), a rising function of minus the cross-entropy. Its gradient has the
         direction of the cross-entropy's, all that a normalised step uses, but not the factor 1 - p_c, by which that
         one vanishes in floating point where the network is sure.
         """
-        own = logits.gather(1, self.targets[rows, None])[:, 0]
+        own = logits.gather(1, self.targets[:, None])[:, 0]
         if kind == "logit":
             value = own
         else:
-            others = logits.scatter(1, self.targets[rows, None], -torch.inf)
+            others = logits.scatter(1, self.targets[:, None], -torch.inf)
             value = own - (others.amax(dim=1) if kind == "margin" else others.logsumexp(dim=1))
         return value if self.targeted else -value
 
-    def holds(self, rows: Tensor, levels: Tensor, confidence: float) -> Tensor:
-        """Return whether each image at `rows` plus whole `levels` has reached its goal with that lead, bool."""
+    def holds(self, levels: Tensor, confidence: float) -> Tensor:
+        """Return whether each image plus whole `levels` has reached its goal with that lead, bool `[B]`."""
         with torch.no_grad():
-            return self.lead(self.logits(rows, self.shown(rows, levels)), rows) > confidence
+            return self.lead(self.logits(self.shown(levels))) > confidence
 
-    def deliverable(self, rows: Tensor, delta: Tensor) -> Tensor:
-        """Return `delta` of the images at `rows` as it can be delivered: bounded, clipped and in whole levels.
+    def bounded(self, delta: Tensor) -> Tensor:
+        """Return the nearest of `delta` within the threat, clipped so that the images stay within 0 to 255.
+
+        linf: epsilon is taken down to whole levels, beyond which nothing can be delivered.
+        """
+        if self.threat is not None and self.threat.norm == "linf":
+            most = whole_levels(self.threat)
+            delta = delta.clamp(-most, most)
+        elif self.threat is not None:
+            shrink = 255 * self.threat.epsilon / torch.linalg.vector_norm(delta.flatten(1), dim=1).clamp_min(_TINY)
+            delta = delta * shrink.clamp_max_(1)[:, None, None, None]
+        return (self.original + delta).clamp_(0, 255).sub_(self.original)
+
+    def deliverable(self, delta: Tensor) -> Tensor:
+        """Return `delta` as it can be delivered: bounded, clipped and in whole levels.
 
         L2: the longest multiple that, rounded, is no longer than `delta` was. Rounding takes small changes away, so the
         rounded perturbation itself would leave part of the ball unused.
         """
         if self.threat is None or self.threat.norm == "linf":
-            return self.bounded(rows, delta).round_()
-        low = torch.zeros(len(rows), dtype=delta.dtype, device=delta.device)
+            return self.bounded(delta).round_()
+        low = torch.zeros(len(self), dtype=delta.dtype, device=delta.device)
         high = torch.full_like(low, MOST_STRETCH)
         most = _lengths(delta).clamp_max(255 * self.threat.epsilon * (1 - _ROUND_OFF))
         for _ in range(_BISECTIONS):
             scale = (low + high) / 2
-            fits = _lengths(self._stretched(rows, delta, scale)) <= most
+            fits = _lengths(self._stretched(delta, scale)) <= most
             low, high = torch.where(fits, scale, low), torch.where(fits, high, scale)
-        return self._stretched(rows, delta, low)
+        return self._stretched(delta, low)
 
-    def _stretched(self, rows: Tensor, delta: Tensor, scale: Tensor) -> Tensor:
-        original = self.original[rows]
-        return (original + delta * scale[:, None, None, None]).round_().clamp_(0, 255).sub_(original)
+    def _stretched(self, delta: Tensor, scale: Tensor) -> Tensor:
+        moved = self.original + delta * scale[:, None, None, None]
+        return moved.round_().clamp_(0, 255).sub_(self.original)
 
-    def bounded(self, rows: Tensor, delta: Tensor) -> Tensor:
-        """Return the nearest of `delta` within the threat, clipped so that the images at `rows` stay within 0 to 255.
-
-        linf: epsilon is taken down to whole levels, beyond which nothing can be delivered.
-        """
-        original = self.original[rows]
-        if self.threat is not None and self.threat.norm == "linf":
-            most = whole_levels(self.threat)
-            delta = delta.clamp(-most, most)
-        elif self.threat is not None:
-            delta = self.threat.project(delta / 255).mul_(255)
-        return (original + delta).clamp_(0, 255).sub_(original)
-
-    def look(
-        self, rows: Tensor, delta: Tensor, *, objective: Objective, confidence: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return which of the images at `rows` have reached their goal, their levels, and the others' gradients.
+    def look(self, delta: Tensor, *, objective: Objective, confidence: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return which of the images have reached their goal, their levels, and the others' gradients.
 
         One forward pass serves for both. An image that seems to have reached its goal between whole levels is asked
         about again as it will be delivered, and goes on if the goal is lost in rounding. (Passing the images that go on
@@ -153,31 +155,30 @@ class ImageTask:
         image costs would then depend on the images beside it.)
 
         Returns:
-            reached, bool `[len(rows)]`; delta, `[len(rows),3,H,W]`, whole levels where reached; the gradient of the
-            objective in the pixels, `[len(rows) - reached,3,H,W]`.
+            reached, bool `[B]`; delta, `[B,3,H,W]`, whole levels where reached; the gradient of the objective in the
+            pixels, `[B - reached,3,H,W]`.
         """
-        at, logits = self.with_graph(rows, delta)
-        reached = self.lead(logits.detach(), rows) > confidence
-        reached, delta = self._as_delivered(rows, delta, reached, confidence)
+        at, logits = self.with_graph(delta)
+        hopeful = self.lead(logits.detach()) > confidence
+        reached, delta = self._as_delivered(delta, hopeful, confidence) if bool(hopeful.any()) else (hopeful, delta)
         if bool(reached.all()):
             return reached, delta, at.detach()[:0]
         with torch.enable_grad():
-            ascended = self.objective(logits, rows, objective).sum()
+            ascended = self.objective(logits, objective).sum()
         (gradient,) = torch.autograd.grad(ascended, at)
-        return reached, delta, gradient[~reached]
+        return reached, delta, gradient[~reached] if bool(reached.any()) else gradient
 
-    def _as_delivered(self, rows: Tensor, delta: Tensor, hopeful: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
-        if not bool(hopeful.any()):
-            return hopeful, delta
-        levels = self.deliverable(rows[hopeful], delta[hopeful])
+    def _as_delivered(self, delta: Tensor, hopeful: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
+        part = self.only(hopeful)
+        levels = part.deliverable(delta[hopeful])
         moved = (levels != delta[hopeful]).flatten(1).any(dim=1)
         holding = ~moved
         if bool(moved.any()):
-            holding[moved] = self.holds(rows[hopeful][moved], levels[moved], confidence)
-        places = torch.nonzero(hopeful)[:, 0]
+            holding[moved] = part.only(moved).holds(levels[moved], confidence)
+        places = torch.nonzero(hopeful)[:, 0][holding]
         reached, delta = torch.zeros_like(hopeful), delta.clone()
-        reached[places[holding]] = True
-        delta[places[holding]] = levels[holding]
+        reached[places] = True
+        delta[places] = levels[holding]
         return reached, delta
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,6 +14,11 @@ from wolfhound.sources import Fit, imagenet_class_names, read_folder
 
 VARIABLE = "WOLFHOUND_REAL"
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+CIFAR10_FACTORIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "cifar10_resnet20": ("CifarResNet", {"n": 3}),
+    "cifar10_robust_resnet4b": ("RobustResNet", {"which": "4b"}),
+}
 
 
 def real_folder(stated: str | None) -> Path:
@@ -35,16 +41,19 @@ def preprocessing(real: Path, name: str) -> Preprocessing:
     return Preprocessing(mean, std, (entry["input_size"], entry["input_size"]))
 
 
-def cifar10(real: Path, *, cache: Path, craft: int, select: int, report: int) -> tuple[Classifier, Splits]:
-    """Return the CIFAR-10 ResNet-20 and disjoint sets of the JPEG test images."""
+def cifar10(
+    real: Path, *, cache: Path, craft: int, select: int, report: int, name: str = "cifar10_resnet20"
+) -> tuple[Classifier, Splits]:
+    """Return the CIFAR-10 ResNet-20 (or another of `CIFAR10_FACTORIES`) and disjoint sets of the JPEG test images."""
+    factory, arguments = CIFAR10_FACTORIES[name]
     classifier = load_factory(
         real / "archs.py",
-        "CifarResNet",
-        arguments={"n": 3},
-        weights=real / "models" / "cifar10_resnet20.pth",
-        preprocessing=preprocessing(real, "cifar10_resnet20"),
+        factory,
+        arguments=arguments,
+        weights=real / "models" / f"{name}.pth",
+        preprocessing=preprocessing(real, name),
         class_names=CIFAR10,
-        name="cifar10_resnet20",
+        name=name,
     )
     images = read_folder(
         real / "images" / "cifar10_jpeg",

@@ -1,6 +1,6 @@
 """Our per-image attacks beside torchattacks and foolbox: CPU time at the same settings, success and sizes.
 
-    python benchmarks/attacks_per_image.py [REAL] [--subject cifar10|squeezenet] [--attacks PGD ...] [--images 64]
+    python benchmarks/attacks_per_image.py [REAL] [--subject cifar10|robust|squeezenet] [--attacks PGD ...]
 
 REAL is the folder of real classifiers (or $WOLFHOUND_REAL); without it, a network with random weights on random images
 stands in, and the output says so. Ours and each peer take turns on the same images in one batch; printed are medians of
@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ from attacks.threat import Threat
 from wolfhound.classifier import Classifier, Preprocessing, frozen
 from wolfhound.torchvision_import import torchvision
 
-BUDGETS = {"cifar10": (2 / 255, 0.25), "squeezenet": (2 / 255, 1.0)}
+BUDGETS = {"cifar10": (2 / 255, 0.25), "robust": (4 / 255, 0.5), "squeezenet": (2 / 255, 1.0)}
+LOADERS = {"cifar10": cifar10, "robust": partial(cifar10, name="cifar10_robust_resnet4b"), "squeezenet": squeezenet}
 
 
 def subject(name: str, real: str | None, *, images: int, cache: Path) -> tuple[Classifier, Tensor]:
@@ -36,8 +38,7 @@ def subject(name: str, real: str | None, *, images: int, cache: Path) -> tuple[C
     if not (folder / "index.json").is_file():
         print("no folder of real classifiers: a network with random weights on random images; only the speed counts")
         return _random_subject(name, images)
-    load = cifar10 if name == "cifar10" else squeezenet
-    classifier, splits = load(folder, cache=cache, craft=20, select=20, report=250)
+    classifier, splits = LOADERS[name](folder, cache=cache, craft=20, select=20, report=250)
     pixels = splits.report.load()
     with frozen(classifier.module), torch.no_grad():
         predicted = torch.cat([classifier.logits(part).argmax(dim=1) for part in pixels.split(50)])
@@ -46,11 +47,11 @@ def subject(name: str, real: str | None, *, images: int, cache: Path) -> tuple[C
 
 
 def _random_subject(name: str, images: int) -> tuple[Classifier, Tensor]:
-    side, classes = (32, 10) if name == "cifar10" else (224, 1000)
+    side, classes = (224, 1000) if name == "squeezenet" else (32, 10)
     models = torchvision().models
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = (models.resnet18 if name == "cifar10" else models.squeezenet1_1)(weights=None, num_classes=classes)
+        module = (models.squeezenet1_1 if name == "squeezenet" else models.resnet18)(weights=None, num_classes=classes)
     names = tuple(str(i) for i in range(classes))
     classifier = Classifier("random weights", module, names, Preprocessing(input_size=(side, side)), "")
     levels = torch.randint(0, 256, (images, 3, side, side), generator=torch.Generator().manual_seed(0))

@@ -145,13 +145,13 @@ def test_the_objectives_are_what_they_say_and_the_cross_entropys_keeps_its_direc
     reach = ImageTask.of(trained, pixels, targets, None, targeted=True)
     logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64).requires_grad_()
     for kind in ("logit", "margin", "cross-entropy"):
-        value = reach.objective(logits, reach.rows, kind)  # type: ignore[arg-type]
-        torch.testing.assert_close(leave.objective(logits, leave.rows, kind), -value)  # type: ignore[arg-type]
+        value = reach.objective(logits, kind)  # type: ignore[arg-type]
+        torch.testing.assert_close(leave.objective(logits, kind), -value)  # type: ignore[arg-type]
         for row, target in enumerate(targets.tolist()):
             others = [float(logits.detach()[row, k]) for k in range(4) if k != target]
             taken = {"logit": 0.0, "margin": max(others), "cross-entropy": math.log(sum(map(math.exp, others)))}[kind]
             assert float(value.detach()[row]) == pytest.approx(float(logits.detach()[row, target]) - taken)
-    (ours,) = torch.autograd.grad(leave.objective(logits, leave.rows, "cross-entropy").sum(), logits)
+    (ours,) = torch.autograd.grad(leave.objective(logits, "cross-entropy").sum(), logits)
     (plain,) = torch.autograd.grad(functional.cross_entropy(logits, targets, reduction="sum"), logits)
     torch.testing.assert_close(functional.normalize(ours), functional.normalize(plain))
 

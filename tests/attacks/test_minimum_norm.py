@@ -123,7 +123,13 @@ def test_carlini_wagner_agrees_with_the_literal_replica(
     pixels = textures.craft.load(slice(0, 5)).double().mul(255).round() / 255
     targets = (labels + 1) % 4 if targeted else labels
     attack = CarliniWagner(
-        confidence=confidence, searches=3, most_steps=40, first_constant=0.5, halvings=0, targeted=targeted
+        confidence=confidence,
+        searches=3,
+        most_steps=40,
+        learning_rate=0.01,
+        first_constant=0.5,
+        halvings=0,
+        targeted=targeted,
     )
     found = propose(attack, trained, pixels, targets)
     for row, (image, target) in enumerate(zip(pixels, targets.tolist(), strict=True)):
@@ -175,7 +181,7 @@ def test_the_least_multiple_that_is_rounded_and_still_succeeds_is_found(linear_c
     task = ImageTask.of(linear_classifier, pixels, labels, None, targeted=False)
     delta = (1 - 2 * labels)[:, None, None, None] * slope * 4
     with frozen(linear_classifier.module):
-        levels, held = nearest_delivered(task, task.rows, delta, confidence=0.0, doublings=6, halvings=9)
+        levels, held = nearest_delivered(task, delta, confidence=0.0, doublings=6, halvings=9)
     assert bool(held.all())
     for row in range(6):
         scales = torch.arange(1, 4001) / 500
@@ -197,8 +203,8 @@ def test_what_rounding_undoes_is_doubled_until_it_holds_or_given_up(linear_class
     needed = (255 * leads(linear_classifier, pixels, labels, 1).amin(dim=1)).ceil()
     tiny = (1 - 2 * labels)[:, None, None, None] * sign * 0.4
     with frozen(linear_classifier.module):
-        given_up, lost = nearest_delivered(task, task.rows, tiny, confidence=0.0, doublings=0, halvings=3)
-        levels, held = nearest_delivered(task, task.rows, tiny, confidence=0.0, doublings=9, halvings=9)
+        given_up, lost = nearest_delivered(task, tiny, confidence=0.0, doublings=0, halvings=3)
+        levels, held = nearest_delivered(task, tiny, confidence=0.0, doublings=9, halvings=9)
     assert not bool(lost.any())
     assert not bool(given_up.any())
     assert bool(held.all())
@@ -223,7 +229,7 @@ def test_carlini_wagners_confidence_is_the_lead_of_the_rounded_image(trained: Cl
     labels = torch.from_numpy(textures.craft.labels[:8])
     pixels = textures.craft.load(slice(0, 8)).double()
     with frozen(trained.module):
-        found = propose(CarliniWagner(confidence=2.0, searches=3), trained, pixels, labels)
+        found = propose(CarliniWagner(confidence=2.0, searches=3, learning_rate=0.01), trained, pixels, labels)
         logits = trained.logits(found.pixels).detach()
     lead = logits.scatter(1, labels[:, None], -math.inf).amax(dim=1) - logits.gather(1, labels[:, None])[:, 0]
     assert float(lead.min()) > 2.0
