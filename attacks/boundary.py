@@ -5,6 +5,13 @@ from torch import Tensor
 
 from attacks.image_task import ImageTask
 
+DOUBLINGS = 10
+"""How often a perturbation that rounding has undone is doubled before it counts as lost.
+
+On a network of 224x224 pixels the least perturbation of an image near its boundary changes no pixel by a fiftieth of a
+level, so that three doublings round to nothing still.
+"""
+
 
 def nearest_delivered(
     task: ImageTask, delta: Tensor, *, confidence: float, doublings: int, halvings: int
