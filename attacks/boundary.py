@@ -8,8 +8,7 @@ from attacks.image_task import ImageTask
 DOUBLINGS = 10
 """How often a perturbation that rounding has undone is doubled before it counts as lost.
 
-On a network of 224x224 pixels the least perturbation of an image near its boundary changes no pixel by a fiftieth of a
-level, so that three doublings round to nothing still.
+In an image of 224x224 near its boundary the least perturbation is so faint that eight times of it may round to nothing.
 """
 
 
