@@ -5,6 +5,12 @@ from torch import Tensor
 
 from attacks.image_task import ImageTask
 
+DOUBLINGS = 10
+"""How often a perturbation that rounding has undone is doubled before it counts as lost.
+
+In an image of 224x224 near its boundary the least perturbation is so faint that eight times of it may round to nothing.
+"""
+
 
 def nearest_delivered(
     task: ImageTask, delta: Tensor, *, confidence: float, doublings: int, halvings: int

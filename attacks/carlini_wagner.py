@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import ImageProposal, check_positive
-from attacks.boundary import nearest_delivered
+from attacks.boundary import DOUBLINGS, nearest_delivered
 from attacks.image_task import ImageTask
 from attacks.threat import Knowledge, Threat
 from wolfhound.classifier import Classifier
@@ -22,7 +22,7 @@ INSIDE = 0.999999
 WORTH = 0.9999
 """The loss after a tenth of the steps, as a share of the loss a tenth before, from which on an image stops early."""
 
-RAISE, DOUBLINGS = 10.0, 3
+RAISE = 10.0
 
 
 @dataclass(frozen=True)

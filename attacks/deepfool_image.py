@@ -7,14 +7,11 @@ import torch
 from torch import Tensor
 
 from attacks.base import ImageProposal, check_choice, check_positive
-from attacks.boundary import nearest_delivered
+from attacks.boundary import DOUBLINGS, nearest_delivered
 from attacks.deepfool import nearest_boundary, strongest_rivals
 from attacks.image_task import ImageTask
 from attacks.threat import Knowledge, Norm, Threat
 from wolfhound.classifier import Classifier
-
-DOUBLINGS = 3
-"""How often a perturbation that rounding has undone is doubled before it counts as lost."""
 
 
 @dataclass(frozen=True)

@@ -121,8 +121,8 @@ class ImageTask:
             most = whole_levels(self.threat)
             delta = delta.clamp(-most, most)
         elif self.threat is not None:
-            shrink = 255 * self.threat.epsilon / torch.linalg.vector_norm(delta.flatten(1), dim=1).clamp_min(_TINY)
-            delta = delta * shrink.clamp_max_(1)[:, None, None, None]
+            shrink = 255 * self.threat.epsilon / _lengths(delta).clamp_min(_TINY)
+            delta = delta * shrink.clamp_max_(1).to(delta.dtype)[:, None, None, None]
         return (self.original + delta).clamp_(0, 255).sub_(self.original)
 
     def deliverable(self, delta: Tensor) -> Tensor:
@@ -183,7 +183,9 @@ class ImageTask:
 
 
 def _lengths(delta: Tensor) -> Tensor:
-    return delta.square().sum(dim=(1, 2, 3), dtype=torch.float64).sqrt_()
+    """Return the L2 length of each of `delta`, summed in double precision, float64 `[B]`."""
+    lengths: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1, dtype=torch.float64)
+    return lengths
 
 
 def whole_levels(threat: Threat) -> int:

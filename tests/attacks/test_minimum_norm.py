@@ -147,7 +147,7 @@ def test_carlini_wagner_agrees_with_the_literal_replica(
         assert best is not None
         assert int(found.steps[row]) == steps
         levels = (255 * (found.pixels[row] - image)).round()
-        doublings = [scale for scale in (1, 2, 4, 8) if torch.equal((255 * scale * best).round(), levels)]
+        doublings = [scale for scale in (1, 2, 4, 8, 16) if torch.equal((255 * scale * best).round(), levels)]
         assert doublings, "expected the replica's perturbation, rounded, or doubled until it succeeds"
 
 
@@ -169,7 +169,7 @@ def test_deepfool_agrees_with_the_literal_replicas(candidates: int, trained: Cla
 
 def assert_rounded(found: Tensor, delta: Tensor) -> None:
     levels = (255 * found).round()
-    assert any(torch.equal((255 * scale * delta).round(), levels) for scale in (1, 2, 4, 8))
+    assert any(torch.equal((255 * scale * delta).round(), levels) for scale in (1, 2, 4, 8, 16))
 
 
 def test_the_least_multiple_that_is_rounded_and_still_succeeds_is_found(linear_classifier: Classifier) -> None:

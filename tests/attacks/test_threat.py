@@ -81,6 +81,13 @@ def test_an_l2_projection_keeps_the_direction_and_takes_the_radius() -> None:
     assert float(Threat("l2", 1.0).size(delta)) == 6.0
 
 
+def test_an_l2_projection_of_a_large_image_in_single_precision_is_within_epsilon() -> None:
+    generator = torch.Generator().manual_seed(0)
+    delta = torch.randn(8, 3, 224, 224, generator=generator) * torch.rand(8, 1, 1, 1, generator=generator)
+    delta[:, :, 50:] *= 0.01
+    assert float(Threat("l2", 1.0).size(Threat("l2", 1.0).project(delta)).max()) <= 1 + 1e-6
+
+
 def test_the_steepest_direction_has_unit_size_and_a_zero_gradient_none() -> None:
     gradient = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     gradient[1] = 0
