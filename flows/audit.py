@@ -16,6 +16,7 @@ from flows.bias_stage import bias_entries, bias_findings, probe
 from flows.clean_stage import clean_finding, measure_clean, stored_doubts
 from flows.conclusion import conclude, image_records
 from flows.environment import machine, versions
+from flows.natural_stage import measure_natural, natural_entries, natural_finding
 from flows.planning import check_against_registries
 from flows.run_folder import locked
 from flows.steps import StepValue, reused_steps
@@ -100,10 +101,12 @@ def conduct(
         tables, universal = _universal(job, clean, call=call, progress=progress)
     with _timed(spent, "targeted fooling"):
         targeted = _targeted(job, clean, call=call, progress=progress)
+    with _timed(spent, "natural robustness"):
+        natural = _natural(job, clean, call=call, progress=progress)
     with _timed(spent, "bias probes"):
         bias = _bias(job, call=call, progress=progress)
     subjects = tuple(describe(open_classifier(job, name)) for name in names) + tuple(subject for subject, _ in bias)
-    findings += [*universal, *targeted, *(finding for _, finding in bias)]
+    findings += [*universal, *targeted, *natural, *(finding for _, finding in bias)]
     return conclude(job, subjects=subjects, images=image_records(job), findings=findings, tables=tables)
 
 
@@ -131,6 +134,15 @@ def _targeted(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progres
         for name in entry.classifiers:
             value = call("targeted", f"{entry.name}/{name}", fool, job, entry, name, progress)
             findings.append(targeted_finding(job, entry, name, value, stored_doubts(clean[name])))
+    return findings
+
+
+def _natural(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress) -> list[Finding]:
+    findings = []
+    for entry in natural_entries(job):
+        for name in entry.classifiers:
+            value = call("natural", f"{entry.name}/{name}", measure_natural, job, entry, name, progress)
+            findings.append(natural_finding(job, entry, name, value, stored_doubts(clean[name])))
     return findings
 
 

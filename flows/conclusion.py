@@ -16,7 +16,6 @@ _DEMONSTRATION = (
 )
 _ALWAYS_UNTESTED = (
     "poisoning and backdoors planted in training (NIST AI 100-2: NISTAML.021, .023, .024)",
-    "common corruptions (noise, blur, weather, digital)",
     "black-box attacks by queries (scores or labels)",
     "physical attacks (patches, printed or photographed perturbations)",
     "extraction of the network and of its training data",
@@ -58,6 +57,7 @@ def _left_out(job: AuditJob) -> list[str]:
     stages = {
         "universal perturbations and their transfer": job.plan.universal,
         "targeted fooling": job.plan.targeted,
+        "natural robustness (common corruptions: noise, blur, weather, digital)": job.plan.natural,
         "reliance on backgrounds and other shortcuts (bias probes)": job.plan.bias,
     }
     return [f"{name}: not in the plan" for name, section in stages.items() if not section]

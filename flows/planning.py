@@ -1,15 +1,16 @@
-"""What only the registries know about a plan: attack names and the options that each takes."""
+"""What only the registries know about a plan: attacks, with the options that each takes, and corruptions."""
 
 from collections.abc import Callable, Mapping
 
 from attacks import registry
+from attacks.corruptions.registry import chosen_corruptions
 from flows.audit_job import AuditJob
 from wolfhound.errors import PlanError, fault_list
-from wolfhound.plan import TargetedSection, UniversalSection
+from wolfhound.plan import NaturalSection, TargetedSection, UniversalSection
 
 
 def check_against_registries(job: AuditJob) -> None:
-    """Raise unless every attack of the plan exists and takes the options that are given to it.
+    """Raise unless every attack of the plan exists and takes the options given to it, and every corruption exists.
 
     Raises:
         PlanError: names every fault.
@@ -19,8 +20,19 @@ def check_against_registries(job: AuditJob) -> None:
         faults += _faults(f"universal[{i}]", registry.make_universal, universal)
     for i, targeted in enumerate(job.plan.targeted):
         faults += _faults(f"targeted[{i}]", registry.make_image, targeted)
+    for i, natural in enumerate(job.plan.natural):
+        faults += _corruption_faults(f"natural[{i}]", natural)
     if faults:
         raise PlanError(fault_list(f"{len(faults)} fault(s) in the plan:", faults))
+
+
+def _corruption_faults(place: str, section: NaturalSection) -> list[str]:
+    try:
+        names = [corruption.name for corruption in chosen_corruptions(section.corruptions)]
+    except PlanError as error:
+        return [f"{place}: {error}"]
+    missing = [name for name in names if section.reference is not None and name not in section.reference.errors]
+    return [f"{place}.reference: expected an error for every corruption, got none for {name}" for name in missing]
 
 
 def _faults(

@@ -202,6 +202,36 @@ class TargetedSection(Section):
     shown: int = Field(4, ge=1, le=12, description="how many are shown in the report")
 
 
+Severity = Annotated[int, Field(ge=1, le=5)]
+
+
+class ReferenceErrors(Section):
+    """Another classifier's mean error under each corruption, for an error relative to it."""
+
+    name: str = Field(min_length=1, description="whose errors these are, and on which images")
+    errors: dict[str, Annotated[Fraction, Field(gt=0, le=1)]] = Field(
+        description="corruption -> mean error over the five severities"
+    )
+
+
+class NaturalSection(Section):
+    """Natural robustness: accuracy under common corruptions. Nobody attacks."""
+
+    classifiers: Names = "all"
+    corruptions: Names = Field("all", description="all, or names such as gaussian_noise, motion_blur, fog")
+    severities: tuple[Severity, ...] = Field((1, 2, 3, 4, 5), min_length=1)
+    images: int | None = Field(None, gt=0, description="how many held-out images are corrupted; by default all")
+    reference: ReferenceErrors | None = Field(None, description="errors to state a relative corruption error against")
+
+    @model_validator(mode="after")
+    def _severities(self) -> "NaturalSection":
+        if list(self.severities) != sorted(set(self.severities)):
+            raise ValueError(f"expected rising severities, each once, got {list(self.severities)}")
+        if self.reference is not None and len(self.severities) < 5:
+            raise ValueError("expected all five severities beside reference errors, which are means over the five")
+        return self
+
+
 class DemonstrationBias(Section):
     """The wolf/husky probe: a classifier trained on a confounded set and one on a balanced set, backgrounds swapped."""
 
@@ -250,6 +280,7 @@ class AuditPlan(Section):
     classifiers: tuple[Subject, ...] = Field(min_length=1)
     universal: tuple[UniversalSection, ...] = ()
     targeted: tuple[TargetedSection, ...] = ()
+    natural: tuple[NaturalSection, ...] = ()
     bias: tuple[DemonstrationBias, ...] = ()
     criteria: tuple[CriterionSection, ...] = ()
     fixed_on: datetime.date | None = Field(None, description="the day on which the criteria were fixed")
@@ -274,6 +305,11 @@ class AuditPlan(Section):
             faults.append("demonstration classifiers know only the demonstration images")
         if self.images.source == "demonstration" and sum(dict(self.splits).values()) >= self.images.count:
             faults.append(f"the splits leave none of the {self.images.count} demonstration images to train on")
+        faults += [
+            f"natural[{i}].images asks for {section.images} images; the report split has {self.splits.report}"
+            for i, section in enumerate(self.natural)
+            if section.images is not None and section.images > self.splits.report
+        ]
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -288,4 +324,5 @@ def _references(plan: AuditPlan) -> list[tuple[str, tuple[str, ...]]]:
     for index, section in enumerate(plan.universal):
         places += [(f"universal[{index}].sources", section.sources), (f"universal[{index}].targets", section.targets)]
     places += [(f"targeted[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.targeted)]
+    places += [(f"natural[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.natural)]
     return [(place, names) for place, names in places if not isinstance(names, str)]
