@@ -144,7 +144,7 @@ def _masked(gradient: Tensor | None) -> Doubt | None:
         silent, count = "all", "all"
     else:
         size = gradient.flatten(1).abs()
-        none = ~(size.amax(dim=1) > 1e-12) | ((size == 0).double().mean(dim=1) > 0.9)
+        none = ~(size.amax(dim=1) > 0) | ((size == 0).double().mean(dim=1) > 0.9)
         if float(none.double().mean()) < SILENT_SHARE:
             return None
         silent, count = str(int(none.sum())), str(len(none))

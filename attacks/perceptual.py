@@ -110,16 +110,16 @@ def with_sizes(
         DataError: the ledger is of other images, or there is not one adversarial image a position.
     """
     _check_kept(ledger, images, adversarial, positions)
-    sized = ledger.assign(ssim=np.nan) if metric is None else ledger.assign(ssim=np.nan, lpips=np.nan)
-    wanted = [(k, i) for k, i in enumerate(positions) if bool(ledger["success"].iloc[i])]
+    columns = {name: ledger[name].to_numpy(np.float64, copy=True) for name in ("linf", "l2")}
+    columns |= {name: np.full(len(ledger), np.nan) for name in ("ssim",) + (("lpips",) if metric is not None else ())}
+    success = ledger["success"].to_numpy(np.bool_)
+    wanted = [(k, i) for k, i in enumerate(positions) if success[i]]
     for start in range(0, len(wanted), batch_size):
-        part = wanted[start : start + batch_size]
-        rows = [i for _, i in part]
-        before = images.load(np.array(rows))
-        after = adversarial[[k for k, _ in part]].float().div(255)
-        for name, values in _sizes(before, after, metric).items():
-            sized.iloc[rows, sized.columns.get_indexer([name])[0]] = values.numpy()
-    return sized
+        kept, rows = (list(part) for part in zip(*wanted[start : start + batch_size], strict=True))
+        sizes = _sizes(images.load(rows), adversarial[kept].float().div(255), metric)
+        for name, values in sizes.items():
+            columns[name][rows] = values.numpy()
+    return ledger.assign(**columns)
 
 
 def _sizes(before: Tensor, after: Tensor, metric: nn.Module | None) -> dict[str, Tensor]:

@@ -61,6 +61,11 @@ def _small_snow(*kept: float) -> tuple[Parameters, ...]:
     return tuple((*flakes, share) for flakes, share in zip(_SNOW_SMALL + _SNOW_SMALL_STRONG, kept, strict=True))
 
 
+def _frost(contrast: float, *shares: Parameters) -> tuple[Parameters, ...]:
+    """Return published shares of image and ice, with the contrast of our ice for that size behind them."""
+    return tuple((*pair, contrast) for pair in shares)
+
+
 _ALL = (
     Corruption(
         "gaussian_noise",
@@ -158,9 +163,9 @@ _ALL = (
         "weather",
         weather.frost,
         _by_size(
-            ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
-            ((1, 0.3), (0.9, 0.4), (0.8, 0.45), (0.75, 0.5), (0.7, 0.55)),
-            ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
+            _frost(0.059, (1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
+            _frost(0.070, (1, 0.3), (0.9, 0.4), (0.8, 0.45), (0.75, 0.5), (0.7, 0.55)),
+            _frost(0.094, (1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
         ),
     ),
     Corruption(

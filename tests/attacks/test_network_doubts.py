@@ -141,7 +141,7 @@ def test_a_network_that_guesses_is_not_doubted_for_its_preprocessing(trained: Cl
     assert codes(list(classifier_doubts(trained, sample, labels))) == []
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5"])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5", "efficientnet_b0"])
 def test_random_weights_raise_no_doubt(name: str) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

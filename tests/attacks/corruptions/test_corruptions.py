@@ -118,10 +118,12 @@ def test_fog_lies_between_the_image_and_its_own_maximum() -> None:
     assert float((clouds - clouds[:, :1]).abs().max()) < 1e-5, "the same cloud on every channel"
 
 
-def test_frost_is_pale_blue_and_uneven() -> None:
-    ice = apply("frost", torch.zeros(4, 3, 224, 224), 1.0, 1.0)
-    torch.testing.assert_close(ice.mean((0, 2, 3)), torch.tensor([0.57, 0.65, 0.70]), atol=0.01, rtol=0)
-    assert float(ice[:, 0].std()) == pytest.approx((0.10**2 + 0.11**2) ** 0.5, rel=0.1)
+def test_frost_is_pale_blue_and_has_the_contrast_of_the_photographs() -> None:
+    panes = apply("frost", torch.zeros(40, 3, 64, 64), 0.0, 1.0, 0.07)
+    torch.testing.assert_close(panes.mean((0, 2, 3)), torch.tensor([0.57, 0.65, 0.70]), atol=0.06, rtol=0)
+    torch.testing.assert_close(panes[:, 2] - panes[:, 0], torch.full((40, 64, 64), 0.13))
+    torch.testing.assert_close(panes.std((2, 3)), torch.full((40, 3), 0.07), rtol=0.01, atol=0)
+    assert float(panes.mean((1, 2, 3)).std()) == pytest.approx(0.15, abs=0.04)
 
 
 def test_snow_only_ever_brightens() -> None:
