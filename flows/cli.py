@@ -133,6 +133,7 @@ def _audit(
     process_settings.interrupt_on_termination()
     from flows.audit import prepare
     from flows.audit_job import AuditJob
+    from flows.budgeting import budget_lines
     from flows.console import console_progress, say
     from flows.summary import summary_lines
 
@@ -142,6 +143,8 @@ def _audit(
     prepare(job, progress=console_progress(quiet=quiet))
     if not quiet:
         say(f"auditing {len(job.plan.classifiers)} classifier(s) into {root}")
+        for line in budget_lines(job):
+            say(line)
     try:
         result = _run(job, quiet=quiet, plain=plain)
     except (Exception, KeyboardInterrupt) as error:
