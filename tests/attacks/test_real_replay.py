@@ -62,9 +62,8 @@ def test_on_cifar10_an_ordinary_network_is_fooled_as_stated_and_a_robust_one_is_
     assert 2 - 2 < percent(robust, small_images, "cifar10/sgd-eps10.pt") <= 5 + 2
 
 
-@pytest.mark.parametrize(("file", "stated"), [("lts4_CaffeNet", 61.8), ("lts4_VGG-16", 71.0)])
-def test_the_perturbations_of_2017_fool_squeezenet_as_stated(file: str, stated: float, tmp_path: Path) -> None:
-    """The folder holds 300 of the 1,000 photographs that were measured."""
+def test_the_perturbations_of_2017_fool_squeezenet_as_stated_and_noise_less(tmp_path: Path) -> None:
+    """The folder holds 300 of the 1,000 photographs that were measured, so its shares have to lie in our intervals."""
     name, real = "squeezenet1_1_torchvision", real_subjects()
     carried = preprocessing(name, 224)
     weights = real / "models" / f"{name}.pth"
@@ -77,10 +76,13 @@ def test_the_perturbations_of_2017_fool_squeezenet_as_stated(file: str, stated: 
         labels="leading_index",
         class_names=imagenet_class_names(),
     )
-    noise = fooling_rates(
-        transfer_predictions(classifier, images, under(TEN, noise_controls(TEN, (224, 224), seeds=[0])))
-    )
-    found = percent(classifier, images, f"imagenet/{file}.pt")
-    print(f"{file}: {found:.1f} %, stated {stated}, noise {noise['noise 0'].percent:.1f} %")
-    assert abs(found - stated) <= 2
-    assert abs(noise["noise 0"].percent - 44.2) <= 2
+    stated = {"lts4_CaffeNet": 0.618, "lts4_VGG-16": 0.710, "noise 0": 0.442}
+    deltas = noise_controls(TEN, (224, 224), seeds=[0])
+    for file in ("lts4_CaffeNet", "lts4_VGG-16"):
+        deltas[file] = read_perturbation(real / "perturbations" / "imagenet" / f"{file}.pt").delta
+    rates = fooling_rates(transfer_predictions(classifier, images, under(TEN, deltas)))
+    print({file: rate.text for file, rate in rates.items()})
+    for file, share in stated.items():
+        bounds = rates[file].interval()
+        assert bounds.low <= share <= bounds.high
+    assert min(rates[file].share for file in stated if file != "noise 0") > rates["noise 0"].interval().high
