@@ -6,7 +6,7 @@ from functools import partial
 from attacks import registry
 from attacks.corruptions.registry import chosen_corruptions
 from flows.audit_job import AuditJob
-from flows.universal_stage import made_attack
+from flows.universal_stage import planned_attack
 from wolfhound.errors import PlanError, fault_list
 from wolfhound.plan import NaturalSection
 
@@ -19,7 +19,7 @@ def check_against_registries(job: AuditJob) -> None:
     """
     faults = []
     for i, universal in enumerate(job.plan.universal):
-        faults += _faults(f"universal[{i}]", partial(made_attack, universal))
+        faults += _faults(f"universal[{i}]", partial(planned_attack, universal))
     for i, robust in enumerate(job.plan.robust):
         if robust.attack is not None:
             make = partial(registry.make_image, robust.attack, robust.options, targeted=False)

@@ -62,10 +62,10 @@ class UniversalEntry:
 
     def attack(self) -> UniversalAttack:
         """The attack with the options of its tier and of the plan."""
-        return made_attack(self.section)
+        return planned_attack(self.section)
 
 
-def made_attack(section: UniversalSection) -> UniversalAttack:
+def planned_attack(section: UniversalSection) -> UniversalAttack:
     """Return the attack of a section, with the options of its tier, and over them its own.
 
     Raises:
