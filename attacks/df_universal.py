@@ -22,8 +22,8 @@ from wolfhound.progress import Advance
 class DfUniversal:
     """v <- project(v + a * Adam(mean gradient of min(max_other z - z_label, confidence))).
 
-    Zhang et al., "Understanding Adversarial Examples from the Mutual Influence of Images and Perturbations", CVPR 2020,
-    section 4. With a target class, its lead over the highest other logit is ascended instead, bounded likewise.
+    Zhang et al., "Understanding Adversarial Examples from the Mutual Influence of Images and Perturbations", CVPR 2020
+    (the untargeted loss of its universal attack). With a target class, its lead over the highest other logit is ascended instead, bounded likewise.
 
     Attributes:
         passes: how often every crafting image is used (the paper: 2,000 updates of 32 images).
