@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attacks import registry
 from attacks.base import ImageAttack, UniversalAttack
+from attacks.budget import tier_options
 from attacks.checkpoints import CheckpointFile
 from attacks.controls import sign_noise
 from attacks.judge import Bounded, transfer_predictions, under
@@ -56,6 +57,18 @@ def universal_entries(job: AuditJob) -> tuple[UniversalEntry, ...]:
     return tuple(entries)
 
 
+def planned_attack(section: UniversalSection) -> UniversalAttack:
+    """Return the attack of a section: its options over those of its tier over the defaults.
+
+    Raises:
+        PlanError: no such attack, or options that it does not have or cannot use.
+    """
+    options = section.options
+    if section.tier is not None and section.attack in registry.UNIVERSAL:
+        options = tier_options(registry.UNIVERSAL[section.attack], section.tier, options)
+    return registry.make_universal(section.attack, options)
+
+
 def craft(job: AuditJob, entry: UniversalEntry, source: str, progress: Progress = silent) -> StepValue:
     """Return the perturbation computed on `source`: artefact, history and seed. Done once.
 
@@ -63,7 +76,7 @@ def craft(job: AuditJob, entry: UniversalEntry, source: str, progress: Progress 
     """
     classifier, splits = open_classifier(job, source), open_splits(job).splits
     seed = job.seed("universal", entry.name, source)
-    attack = registry.make_universal(entry.section.attack, entry.section.options)
+    attack = planned_attack(entry.section)
     step = job.step(
         f"universal/{entry.name}/{source}",
         attack=repr(attack),

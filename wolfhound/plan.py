@@ -182,6 +182,9 @@ class UniversalSection(Section):
     """One universal attack: crafted on each source, evaluated on each target."""
 
     attack: str
+    tier: Literal["quick", "nightly", "certification"] | None = Field(
+        None, description="how thoroughly: the attack's own options for that tier, below those that are given"
+    )
     options: Options = {}
     threat: ThreatSection
     sources: Names = "all"
