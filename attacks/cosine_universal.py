@@ -25,7 +25,7 @@ START = 0.1
 class CosineUniversal:
     """v <- project(v + a * Adam(mean gradient of -cos(f(x), f(clip(x + v))))), f the logits.
 
-    Zhang et al., "Data-free Universal Adversarial Perturbation and Black-box Attack", ICCV 2021, section 4: where the
+    Zhang et al., "Data-free Universal Adversarial Perturbation and Black-box Attack", ICCV 2021: where the
     perturbation's own logits dominate those of every image, all images get the same prediction.
 
     Departure: v starts as faint noise, not at 0, where the gradient vanishes but for round-off.

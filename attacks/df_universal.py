@@ -22,8 +22,16 @@ from wolfhound.progress import Advance
 class DfUniversal:
     """v <- project(v + a * Adam(mean gradient of min(max_other z - z_label, confidence))).
 
-    Zhang et al., "Understanding Adversarial Examples from the Mutual Influence of Images and Perturbations", CVPR 2020,
-    section 4. With a target class, its lead over the highest other logit is ascended instead, bounded likewise.
+    Zhang et al., "Understanding Adversarial Examples from the Mutual Influence of Images and Perturbations", CVPR 2020
+    (the untargeted loss of its universal attack). With a target class, its lead over the highest other logit is
+    ascended instead, bounded likewise.
+
+    Departures, for a few hundred crafting images where the paper has a data set:
+
+    1. They are varied anew each time they are used, and keep the label of the whole image. SqueezeNet 1.1, linf 10/255,
+       320 photographs: without, 99 % of them and 77 % of 100 held-out ones are fooled after 5,800 gradients; with crops
+       92 % and 93 % after 3,200.
+    2. Smaller minibatches make more updates of the same gradients, and steps that shrink settle the last iterate.
 
     Attributes:
         passes: how often every crafting image is used (the paper: 2,000 updates of 32 images).

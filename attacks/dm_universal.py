@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attacks.adam import UPDATES, direction, moments, pixel_scale
-from attacks.base import Proposal, Tiers, check_positive, in_groups
-from attacks.ensemble import Losses, Member, labelled
+from attacks.base import Proposal, Tiers, check_choice, check_positive, in_groups
+from attacks.ensemble import Losses, Member, Readable, labelled
 from attacks.minibatches import State, minibatch_proposals, starting_point
 from attacks.sgd_universal import to_target
 from attacks.threat import Threat
 from attacks.universal_losses import clipped_cross_entropy
+from attacks.views import AUGMENTS, Augment, Viewed
 from wolfhound.classifier import Classifier
 from wolfhound.images import ImageSet
 from wolfhound.progress import Advance
@@ -57,6 +58,7 @@ class DmUniversal:
         image_steps: descent steps on the images (the paper: 10), each an eighth of the radius long.
         smoothing: label smoothing of the loss that the weights descend (the paper: 0.2).
         clip: cross-entropy (nats) above which an image no longer counts for v (the paper: 9).
+        augment: "none", as in the paper, "flips" or "crops" (see `attacks.views`), drawn anew for each update.
     """
 
     passes: int = 20
@@ -68,6 +70,7 @@ class DmUniversal:
     image_steps: int = 3
     smoothing: float = 0.2
     clip: float = 9.0
+    augment: Augment = "crops"
 
     name: ClassVar[str] = "dm_uap"
     title: ClassVar[str] = "DM-UAP"
@@ -77,6 +80,7 @@ class DmUniversal:
 
     def __post_init__(self) -> None:
         check_positive(self, "passes", "images_per_update", "step", "clip", "weight_steps", "image_steps")
+        check_choice(self, "augment", AUGMENTS)
         if self.weight_radius < 0 or self.image_radius < 0 or not 0 <= self.smoothing < 1:
             raise ValueError(
                 "expected radii of at least 0 and smoothing in [0, 1), "
@@ -114,9 +118,10 @@ class DmUniversal:
 
         def update(state: State, positions: Tensor) -> tuple[State, int]:
             delta, ramp = state["delta"], (int(state[UPDATES]) // per_pass + 1) / self.passes
+            viewed = Viewed.drawn(images, positions, self.augment, generator=generator)
             gradient = torch.zeros_like(delta)
             for member in members:
-                gradient += self._gradient(member, images, positions, delta, threat, ramp=ramp, chunk=chunk)
+                gradient += self._gradient(member, viewed, positions, delta, threat, ramp=ramp, chunk=chunk)
             rise, after = direction(state, gradient / (len(positions) * len(members)))
             moved = delta + self.step * pixel_scale(threat, delta.numel()) * rise
             return {"delta": threat.project(moved), **after}, self._per_image * len(positions) * len(members)
@@ -134,7 +139,7 @@ class DmUniversal:
     def _gradient(
         self,
         member: Member,
-        images: ImageSet,
+        images: Readable,
         positions: Tensor,
         delta: Tensor,
         threat: Threat,
@@ -159,7 +164,7 @@ class DmUniversal:
         self,
         weights: Sequence[Tensor],
         member: Member,
-        images: ImageSet,
+        images: Readable,
         positions: Tensor,
         *,
         radius: float,
@@ -178,7 +183,7 @@ class DmUniversal:
                     weight.sub_(scale * slope)
 
     def _weight_gradient(
-        self, weights: Sequence[Tensor], member: Member, images: ImageSet, part: Tensor
+        self, weights: Sequence[Tensor], member: Member, images: Readable, part: Tensor
     ) -> Sequence[Tensor]:
         classifier = member.classifier
         pixels = images.load(part.numpy()).to(classifier.device, classifier.dtype)

@@ -97,21 +97,18 @@ class PatchUniversal:
         if threat.norm != "patch":
             raise PlanError(f"{self.name}: expected a threat of norm patch, got {threat.text}")
         members = labelled(classifiers, images, threat, chunk=chunk)
-        lead = partial(lead_of_others if threat.target is None else lead_of_target, most=self.confidence)
-        top, left, side = threat.box(images.size)
-        start = {} if resume else self._start(classifiers[0], side, generator)
         total = self.passes * math.ceil(len(images) / self.images_per_update)
+        box = threat.box(images.size)
+        start = {} if resume else self._start(classifiers[0], box[2], generator)
 
         def update(state: State, positions: Tensor) -> tuple[State, int]:
             viewed = Viewed.drawn(images, positions, self.augment, generator=generator)
-            corners = self.corners(len(positions), images.size, (top, left, side), generator=generator)
+            corners = self.corners(len(positions), images.size, box, generator=generator)
             sticker = Sticker(state[COLOURS].round(), corners)
-            rise = sticker.gradient(lead, members, viewed, positions, chunk=chunk).sign()
+            rise = sticker.gradient(self._lead(threat), members, viewed, positions, chunk=chunk).sign()
             length = self.step * share_of_step(self.decay, int(state[UPDATES]), total)
             colours = (state[COLOURS] + length * rise).clamp(0, 1)
-            delta = torch.zeros_like(state["delta"])
-            delta[:, top : top + side, left : left + side] = 2 * colours.round() - 1
-            after = {"delta": delta, COLOURS: colours, UPDATES: state[UPDATES] + 1}
+            after = {"delta": opaque(colours, box, like=state["delta"]), COLOURS: colours, UPDATES: state[UPDATES] + 1}
             return after, len(positions) * len(members)
 
         yield from minibatch_proposals(
@@ -123,6 +120,9 @@ class PatchUniversal:
             generator=generator,
             advance=advance,
         )
+
+    def _lead(self, threat: Threat) -> Losses:
+        return partial(lead_of_others if threat.target is None else lead_of_target, most=self.confidence)
 
     def _start(self, classifier: Classifier, side: int, generator: torch.Generator) -> dict[str, Tensor]:
         drawn = torch.rand(3, side, side, generator=generator).to(classifier.device, classifier.dtype)
@@ -137,6 +137,14 @@ class PatchUniversal:
             return torch.tensor([top, left]).expand(count, 2)
         free = torch.tensor([size[0] - side + 1, size[1] - side + 1])
         return (torch.rand(count, 2, generator=generator) * free).long()
+
+
+def opaque(colours: Tensor, box: tuple[int, int, int], *, like: Tensor) -> Tensor:
+    """Return the perturbation `[3,H,W]` of -1 and +1 that puts `colours` `[3,S,S]` into `box` (top, left, side)."""
+    top, left, side = box
+    delta = torch.zeros_like(like)
+    delta[:, top : top + side, left : left + side] = 2 * colours.round() - 1
+    return delta
 
 
 @dataclass(frozen=True, eq=False)

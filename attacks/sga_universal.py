@@ -14,6 +14,7 @@ from attacks.minibatches import State, minibatch_proposals, starting_point
 from attacks.sgd_universal import to_target
 from attacks.threat import Threat
 from attacks.universal_losses import clipped_cross_entropy
+from attacks.views import AUGMENTS, Augment, Viewed
 from wolfhound.classifier import Classifier
 from wolfhound.images import ImageSet
 from wolfhound.progress import Advance
@@ -36,6 +37,7 @@ class SgaUniversal:
         rounds: how often, on average, an inner step uses each image of the outer update (the paper: 4).
         step: the length of an inner and of an outer step as a share of epsilon (the paper: 0.1).
         clip: cross-entropy (nats) above which an image no longer counts (the paper: 9).
+        augment: "none", as in the paper, "flips" or "crops" (see `attacks.views`), drawn anew for each inner step.
         labels: "predicted" on the clean image, or those "given" with the image set.
     """
 
@@ -45,6 +47,7 @@ class SgaUniversal:
     rounds: int = 4
     step: float = 0.1
     clip: float = 9.0
+    augment: Augment = "crops"
     labels: Literal["predicted", "given"] = "predicted"
 
     name: ClassVar[str] = "sga_uap"
@@ -55,6 +58,7 @@ class SgaUniversal:
 
     def __post_init__(self) -> None:
         check_positive(self, "passes", "images_per_update", "inner_images", "rounds", "step", "clip")
+        check_choice(self, "augment", AUGMENTS)
         check_choice(self, "labels", ("predicted", "given"))
 
     def steps(self, images: int) -> int:
@@ -119,7 +123,8 @@ class SgaUniversal:
         rounds = self.rounds * len(positions) // size
         for _ in range(rounds):
             chosen = positions[torch.randperm(len(positions), generator=generator)[:size]]
-            gradient = mean_gradient(losses, members, images, chosen, delta, chunk=chunk)
+            viewed = Viewed.drawn(images, chosen, self.augment, generator=generator)
+            gradient = mean_gradient(losses, members, viewed, chosen, delta, chunk=chunk)
             delta = threat.project(delta + self.step * threat.epsilon * threat.steepest(gradient))
             total += gradient
         return total / rounds

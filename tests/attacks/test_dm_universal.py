@@ -48,7 +48,14 @@ def literal(classifier: Classifier, splits: Splits, attack: DmUniversal) -> torc
 
 def test_it_is_the_paper_s_maximin_image_by_image(trained: Classifier, textures: Splits) -> None:
     attack = DmUniversal(
-        passes=2, images_per_update=4, step=0.3, weight_radius=0.05, weight_steps=2, image_radius=0.05, image_steps=9
+        passes=2,
+        images_per_update=4,
+        augment="none",
+        step=0.3,
+        weight_radius=0.05,
+        weight_steps=2,
+        image_radius=0.05,
+        image_steps=9,
     )
     with frozen(trained.module):
         expected = literal(trained, textures, attack)
@@ -60,8 +67,8 @@ def test_it_is_the_paper_s_maximin_image_by_image(trained: Classifier, textures:
 
 def test_without_radii_it_ascends_at_the_given_weights_and_images(trained: Classifier, textures: Splits) -> None:
     ten = textures.craft.subset(range(10))
-    still = DmUniversal(passes=1, weight_radius=0.0, image_radius=0.0)
-    moving = DmUniversal(passes=1)
+    still = DmUniversal(passes=1, augment="none", weight_radius=0.0, image_radius=0.0)
+    moving = DmUniversal(passes=1, augment="none")
     one, other = (last_proposal(attack, trained, ten, Threat("linf", EPSILON)).delta for attack in (still, moving))
     assert not torch.equal(one, other)
     labels, images = torch.tensor(predicted(trained, ten)), ten.load().double()
@@ -92,7 +99,7 @@ def test_borrowed_weights_come_back_bit_for_bit_after_an_error(trained: Classifi
 
 def test_with_a_target_most_images_reach_it(trained: Classifier, textures: Splits) -> None:
     threat = Threat("linf", 20 / 255, target=2)
-    delta = last_proposal(DmUniversal(passes=4), trained, textures.craft, threat, chunk=32).delta
+    delta = last_proposal(DmUniversal(passes=4, augment="none"), trained, textures.craft, threat, chunk=32).delta
     assert share_of(trained, textures, delta, 2) > 0.8
 
 

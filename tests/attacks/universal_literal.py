@@ -151,14 +151,17 @@ def hardest_pair(
             for weight in weights:
                 if weight.grad is not None:
                     weight -= length / weight_steps * weight.grad / norm
-    moved = []
-    for i in group:
-        start = images.load([i]).double()
-        radius, current = image_radius * math.sqrt(start.numel()), start.clone()
-        for _ in range(image_steps):
-            at = current.clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(functional.cross_entropy(other.logits(at), torch.tensor([labels[i]])), at)
-            away = current - radius / 8 * gradient / gradient.norm() - start
-            current = (start + away * min(1.0, radius / max(float(away.norm()), 1e-300))).clamp(0, 1)
-        moved.append(current)
-    return other, moved
+    return other, [
+        nearer(other, images.load([i]).double(), labels[i], radius=image_radius, steps=image_steps) for i in group
+    ]
+
+
+def nearer(classifier: Classifier, start: Tensor, label: int, *, radius: float, steps: int) -> Tensor:
+    """Return one image `[1,3,H,W]` after L2 descent of its loss; `radius` is a root mean square a number."""
+    ball, current = radius * math.sqrt(start.numel()), start.clone()
+    for _ in range(steps):
+        at = current.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(functional.cross_entropy(classifier.logits(at), torch.tensor([label])), at)
+        away = current - ball / 8 * gradient / gradient.norm() - start
+        current = (start + away * min(1.0, ball / max(float(away.norm()), 1e-300))).clamp(0, 1)
+    return current

@@ -28,9 +28,11 @@ universal:
 
 
 NET = """
+import torch
 from torch import nn
 
 def net():
+    torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 30 * 30, 2))
 """
 
