@@ -23,12 +23,12 @@ CAUTIONS: Mapping[Rule, str] = MappingProxyType(
     {
         "plain": "",
         "guided": (
-            "Guided backpropagation stayed nearly the same when the upper layers of networks were randomised (Adebayo et "
-            "al. 2018, sanity checks): it shows edges of the image and is no evidence of what the classifier uses."
+            "Guided backpropagation stayed nearly the same when the upper layers of networks were randomised (Adebayo "
+            "et al. 2018, sanity checks): it shows edges of the image and is no evidence of what the classifier uses."
         ),
         "deconvnet": (
-            "A deconvnet restores parts of the image whatever the class (Nie et al. 2018): it is no evidence of what the "
-            "classifier uses."
+            "A deconvnet restores parts of the image whatever the class (Nie et al. 2018): it is no evidence of what "
+            "the classifier uses."
         ),
     }
 )
