@@ -21,11 +21,11 @@ pytestmark = pytest.mark.peers
 # channels matter: the peer rounds scores to float32 before it takes differences of them.
 CASES = {
     "resnet18": ("layer3", 64),
-    "alexnet": ("features.11", 64),
+    "alexnet": ("features.1", 64),
     "vgg16": ("features.29", 32),
     "densenet121": ("features.relu0", 64),
-    "googlenet": ("inception5b", 64),
-    "mobilenet_v2": ("features", 64),
+    "googlenet": ("inception4a", 64),
+    "mobilenet_v2": ("features.4.conv.0", 64),
 }
 
 
@@ -42,9 +42,20 @@ def peer_map(peer, method, classifier, pixels, classes, *, layer, reshape=None):
         return cam(input_tensor=classifier.preprocessing.apply(pixels), targets=targets)
 
 
+def calibrate(module, pixels):
+    """Give batch norms the statistics of some images: at random weights deep activations all but vanish without."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = 1.0
+    with torch.random.fork_rng(), torch.no_grad():
+        module.train()(pixels)
+    module.eval()
+
+
 def prepared(network):
     layer, size = CASES[network]
     classifier, pixels = torchvision_classifier(network, size=size), random_pixels(2, size=size)
+    calibrate(classifier.module, random_pixels(8, size=size, seed=3))
     enlarge_head(classifier, pixels)
     return classifier, pixels, layer, classifier.logits(pixels).topk(2, dim=1).indices[:, 1]
 
