@@ -120,7 +120,6 @@ def test_sizes_are_the_published_ones(network, layer, side, step):
 @pytest.mark.parametrize(
     ("network", "layer"),
     [
-        ("alexnet", "features.8"),
         ("resnet18", "layer2"),
         ("googlenet", "inception3b"),
         ("densenet121", "features.transition2"),
