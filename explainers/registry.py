@@ -8,6 +8,9 @@ from explainers.ablation import AblationCam
 from explainers.base import Explainer
 from explainers.cam import ClassActivationMapping, SinglePassCam
 from explainers.integrated_gradients import IntegratedGradients
+from explainers.lime import Lime
+from explainers.occlusion import Occlusion
+from explainers.rise import Rise
 from explainers.saliency import GuidedGradCam, RectifiedGradient, Saliency, SmoothGrad
 from explainers.scorecam import ScoreCam
 
@@ -27,6 +30,9 @@ _ALL: tuple[Explainer, ...] = (
     RectifiedGradient(),
     RectifiedGradient("deconvnet", "deconvnet"),
     GuidedGradCam(),
+    Lime(),
+    Occlusion(),
+    Rise(),
 )
 
 EXPLAINERS: Mapping[str, Explainer] = MappingProxyType({explainer.name: explainer for explainer in _ALL})
