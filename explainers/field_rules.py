@@ -220,7 +220,8 @@ def _reached(operation: Operation, *, axis: int) -> Any:
     name = operation.tracked[0]
     shape = operation.arguments[name].shape[-2:]
     parts = []
-    for chosen in torch.eye(shape[axis]).split(32):
+    for start in range(0, shape[axis], 32):
+        chosen = torch.eye(shape[axis])[start : start + 32]
         lines = chosen[:, None, :, None] if axis == 0 else chosen[:, None, None, :]
         found = operation.run({name: lines.expand(len(chosen), 1, *shape).contiguous()})[0]
         parts.append(found.abs().amax(dim=3 - axis)[:, 0] > 0)

@@ -84,8 +84,10 @@ class Span:
 
     def spread(self, count: int) -> "Span":
         """The same with one entry for each of `count` places."""
-        parts = (self.first, self.last, self.seen_first, self.seen_last)
-        return Span(*(np.broadcast_to(part, (count,)) for part in parts), self.step)
+        first, last, seen_first, seen_last = (
+            np.broadcast_to(part, (count,)) for part in (self.first, self.last, self.seen_first, self.seen_last)
+        )
+        return Span(first, last, seen_first, seen_last, self.step)
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,7 @@ class Tracked(Tensor):
     @staticmethod
     def __new__(cls, value: Tensor, field: Field) -> "Tracked":
         """Wrap `value`."""
-        made: Callable[..., Tracked] = torch.Tensor._make_wrapper_subclass  # type: ignore[attr-defined]
+        made: Callable[..., Tracked] = torch.Tensor._make_wrapper_subclass
         wrapped = made(
             cls,
             value.shape,
@@ -54,7 +54,9 @@ class Tracked(Tensor):
             return func(*args, **kwargs)
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         """Run the operation on the plain tensors and give its results their fields."""
         args, kwargs = tuple(args), kwargs or {}
         name = func.overloadpacket.__name__
