@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from explainers.base import Maps, Targets, make_maps, targets_or_predicted
-from explainers.perturbed import asking, measure, plain_copy, refuse_layer
+from explainers.base import Maps, Targets, make_maps, refuse_layer, targets_or_predicted
+from explainers.perturbed import asking, measure, plain_copy
 from explainers.segments import Grid, Segmenter
 from wolfhound.checks import check_pixels
 from wolfhound.classifier import Classifier
@@ -112,7 +112,7 @@ class Lime:
         A contrast is the difference of two classes' coefficients: the linear model of the difference of their
         probabilities.
         """
-        refuse_layer(classifier, layer, method=self.name)
+        refuse_layer(self.name, layer)
         check_pixels(pixels)
         with asking(classifier):
             images = plain_copy(pixels)

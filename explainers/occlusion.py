@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from explainers.base import Maps, Targets, make_maps, targets_or_predicted
-from explainers.perturbed import asking, measure, plain_copy, refuse_layer, repeated
+from explainers.base import Maps, Targets, make_maps, refuse_layer, targets_or_predicted
+from explainers.perturbed import asking, measure, plain_copy, repeated
 from wolfhound.checks import check_pixels
 from wolfhound.classifier import Classifier
 
@@ -74,7 +74,7 @@ class Occlusion:
         self, classifier: Classifier, pixels: Tensor, targets: Targets | None = None, *, layer: str | None = None
     ) -> Maps:
         """Return the mean drop of the score at each pixel as maps `[B,H,W]`; see `Explainer`."""
-        refuse_layer(classifier, layer, method=self.name)
+        refuse_layer(self.name, layer)
         found = self.drops(classifier, pixels, targets)
         size = (pixels.shape[2], pixels.shape[3])
         raw = found.per_pixel(size).to(torch.float64 if pixels.dtype == torch.float64 else torch.float32)

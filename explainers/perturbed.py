@@ -8,7 +8,6 @@ from torch import Tensor
 
 from explainers.base import Targets
 from wolfhound.classifier import Classifier, frozen
-from wolfhound.errors import ModelError
 
 Score = Callable[[Tensor], Tensor]
 """Takes logits `[B,K]` to what is measured of each image, `[B,...]`."""
@@ -53,16 +52,3 @@ def repeated(targets: Targets, image: int, count: int) -> Targets:
     """The target of one image of a batch, for `count` perturbed copies of it."""
     one = targets.rows(slice(image, image + 1))
     return Targets(one.classes.repeat(count), None if one.against is None else one.against.repeat(count))
-
-
-def refuse_layer(classifier: Classifier, layer: str | None, *, method: str) -> None:
-    """Raise if a layer is named: these methods look at pixels alone.
-
-    Raises:
-        ModelError: a layer was named.
-    """
-    if layer is not None:
-        raise ModelError(
-            f"expected no layer for {method}, which explains pixels and knows no layers, got {layer!r} "
-            f"of {classifier.name}"
-        )

@@ -6,6 +6,9 @@ from types import MappingProxyType
 
 from explainers.base import Explainer
 from explainers.cam import ClassActivationMapping, SinglePassCam
+from explainers.lime import Lime
+from explainers.occlusion import Occlusion
+from explainers.rise import Rise
 
 _ALL: tuple[Explainer, ...] = (
     ClassActivationMapping(),
@@ -15,6 +18,9 @@ _ALL: tuple[Explainer, ...] = (
     SinglePassCam("xgradcam"),
     SinglePassCam("layercam"),
     SinglePassCam("eigencam"),
+    Lime(),
+    Occlusion(),
+    Rise(),
 )
 
 EXPLAINERS: Mapping[str, Explainer] = MappingProxyType({explainer.name: explainer for explainer in _ALL})

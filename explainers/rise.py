@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from explainers.base import Maps, Targets, make_maps, targets_or_predicted
+from explainers.base import Maps, Targets, make_maps, refuse_layer, targets_or_predicted
 from explainers.occlusion import GREY
-from explainers.perturbed import asking, measure, plain_copy, probability_of, refuse_layer, repeated
+from explainers.perturbed import asking, measure, plain_copy, probability_of, repeated
 from wolfhound.checks import check_pixels
 from wolfhound.classifier import Classifier
 from wolfhound.progress import Progress, silent
@@ -78,7 +78,7 @@ class Rise:
         self, classifier: Classifier, pixels: Tensor, targets: Targets | None = None, *, layer: str | None = None
     ) -> Maps:
         """Return the estimates as maps `[B,H,W]`; see `Explainer`."""
-        refuse_layer(classifier, layer, method=self.name)
+        refuse_layer(self.name, layer)
         found = self.estimate(classifier, pixels, targets)
         dtype = torch.float64 if pixels.dtype == torch.float64 else torch.float32
         raw = found.importance.to(pixels.device, dtype)

@@ -112,7 +112,7 @@ def gradient_box(classifier, layer, place, *, size):
 )
 def test_sizes_are_the_published_ones(network, layer, side, step):
     """Araujo, Norris & Sim 2019 give 195 for AlexNet and 212 for VGG-16; the others follow from their recurrence."""
-    fields = receptive_fields(torchvision_classifier(network), layer)
+    fields = receptive_fields(torchvision_classifier(network, device="meta"), layer)
     assert fields.size == (side, side)
     assert (fields.rows.step, fields.columns.step) == (step, step)
 
@@ -199,7 +199,7 @@ def test_a_gate_over_the_whole_image_makes_the_whole_image_the_field():
 
 @pytest.mark.parametrize(("network", "layer"), [("mobilenet_v3_small", "features.2"), ("vit_b_16", "conv_proj")])
 def test_attention_and_gates_widen_only_what_comes_behind_them(network, layer):
-    fields = receptive_fields(torchvision_classifier(network), layer)
+    fields = receptive_fields(torchvision_classifier(network, device="meta"), layer)
     assert fields.is_whole_image == (network == "mobilenet_v3_small")
 
 
