@@ -89,7 +89,7 @@ def test_names_are_matched_exactly_and_differences_listed():
 def test_weights_that_are_not_finite_are_refused():
     broken = copied(state())
     broken["0.bias"][1] = math.nan
-    with pytest.raises(ValueError, match="in '0.bias' after"):
+    with pytest.raises(ValueError, match=r"in '0\.bias' after"):
         network_change(state(), broken)
 
 

@@ -154,7 +154,7 @@ def test_refusals_of_slices_and_activations_name_what_is_wrong():
         weight_slices(classifier, "norm")
     with pytest.raises(ValueError, match="at least 1 filter"):
         weight_slices(classifier, "second", filters=0)
-    with pytest.raises(ValueError, match="different channels .* in \\[0, 8\\)"):
+    with pytest.raises(ValueError, match=r"different channels .* in \[0, 8\)"):
         activation_tiles(classifier, random_pixels(1), layer="second", channels=[8])
     with pytest.raises(ValueError, match="expected one image, got 2"):
         activation_tiles(classifier, random_pixels(2), layer="second")

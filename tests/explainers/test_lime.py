@@ -1,4 +1,4 @@
-"""LIME against a literal replica of its regression, against a classifier that is linear in segments, and its hygiene."""
+"""LIME against its regression written out, against a classifier that is linear in segments, and its hygiene."""
 
 import math
 import sys
@@ -23,7 +23,7 @@ def literal_fit(masks, responses, *, width, alpha):
 
     Rows sqrt(w) (1, x) against sqrt(w) y, and sqrt(alpha) e_j against 0 for every coefficient but the intercept.
     """
-    rows, segments = masks.shape
+    segments = masks.shape[1]
     weights = []
     for mask in masks:
         on = sum(bool(m) for m in mask)
