@@ -10,6 +10,9 @@ from explainers.registry import EXPLAINERS, explainer
 from tests.explainers.networks import pooled_classifier, random_pixels
 from wolfhound.errors import ModelError
 
+LAYERLESS = {"saliency", "smoothgrad", "integrated-gradients", "guided-backpropagation", "deconvnet"}
+"""Methods that explain the pixels themselves and refuse a layer."""
+
 ALL = pytest.mark.parametrize("name", EXPLAINERS)
 
 
@@ -54,7 +57,8 @@ CASES = {
     "too few classes": ((ValueError, "expected 2 target classes"), {"targets": Targets.of([0])}, None),
     "class against itself": ((ValueError, "two different classes"), {"targets": Targets.of([0, 1], against=1)}, None),
     "bad layer": ((ModelError, "close: .*features"), {"layer": "feature"}, None),
-    "failing forward": ((RuntimeError, "went away"), {"layer": "features"}, break_network),
+    "failing forward": ((RuntimeError, "went away"), {}, break_network),
+    "failing above the layer": ((RuntimeError, "went away"), {"layer": "features"}, break_network),
 }
 
 
@@ -69,6 +73,8 @@ def test_the_network_and_the_pixels_are_as_before(name, case):
     pixels_before = pixels.clone().requires_grad_()
     pixels.requires_grad_()
     arguments = {"targets": Targets.of([0, 1]), **arguments}
+    if "layer" in arguments and name in LAYERLESS:
+        error = (ModelError, "takes no layer")
     if error is None:
         explainer(name).explain(classifier, pixels, **arguments)
     else:
