@@ -146,7 +146,7 @@ def _last_attention(calls: list[Call]) -> int | None:
     found = [
         index
         for index, call in enumerate(calls)
-        if isinstance(call.module, nn.MultiheadAttention) or type(call.module).__name__.endswith("Attention")
+        if isinstance(call.module, nn.MultiheadAttention) or "Attention" in type(call.module).__name__
     ]
     return found[-1] if found else None
 

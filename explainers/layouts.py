@@ -37,7 +37,7 @@ class Layout:
             return values
         if self.kind == "channels last":
             return values.permute(0, 3, 1, 2)
-        return values[:, self.prefix :].transpose(1, 2).unflatten(2, self.grid)
+        return values[:, self.prefix :].transpose(1, 2).reshape(len(values), values.shape[2], *self.grid)
 
 
 def layout_of(shape: tuple[int, ...] | torch.Size, *, size: tuple[int, int], part: nn.Module) -> Layout | None:

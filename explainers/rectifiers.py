@@ -69,7 +69,7 @@ class _Rectifiers(TorchFunctionMode):
             return func(*args, **kwargs)
         self.met += 1
         values, ceiling, in_place = call
-        return _Rectify.apply(values, ceiling, in_place, self.masked)
+        return _Rectify.apply(values, ceiling, in_place, self.masked)  # type: ignore[no-untyped-call]
 
 
 _ARGUMENTS = {

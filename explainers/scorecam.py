@@ -102,7 +102,7 @@ def masked_scores(score: Callable[[Tensor], Tensor], image: Tensor, activation: 
     scores = torch.empty(len(activation), dtype=activation.dtype, device=activation.device)
     if not bool(lively.all()):
         scores[~lively] = score(torch.zeros_like(image)[None])
-    found = [score(_seen_through(image, some)) for some in activation[lively].split(rows) if len(some)]
+    found = [score(_seen_through(image, some)) for some in torch.split(activation[lively], rows) if len(some)]
     if found:
         scores[lively] = torch.cat(found)
     return scores

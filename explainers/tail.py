@@ -60,8 +60,8 @@ class Tail:
     def rerun(self, activations: Tensor) -> Tensor:
         """Return logits `[n,B,K]` of `n` other activations `[n,B,...]` of the same images. They are not changed."""
         # Fused attention has no rule for batches of batches and would run row by row.
-        with sdpa_kernel(SDPBackend.MATH):
-            replayed: Tensor = torch.func.vmap(self._replay)(activations.clone())
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            replayed: Tensor = torch.func.vmap(self._replay, randomness="same")(activations.clone())
         return replayed
 
     def _replay(self, activation: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ class _Recorder(TorchFunctionMode):
             raise ModelError(f"the network decides from values ({name}) above the layer, which cannot be replayed")
         fixed = [tensor for tensor in given if id(tensor) not in self.slots]
         versions = [tensor._version for tensor in fixed]
-        noted = tuple(_noted(part, self.slots, self.own) for part in (args, kwargs))
+        noted, named = (_noted(part, self.slots, self.own) for part in (args, kwargs))
         result = func(*args, **kwargs)
         if versions != [tensor._version for tensor in fixed]:
             raise ModelError(
@@ -171,7 +171,7 @@ class _Recorder(TorchFunctionMode):
             )
         outputs = tuple(self._slot(tensor) for tensor in _tensors(result))
         if outputs or name in ("__setitem__", "__set__"):
-            self.steps.append(_Step(func, *noted, outputs))
+            self.steps.append(_Step(func, noted, named, outputs))
         return result
 
     def _slot(self, tensor: Tensor) -> int:
