@@ -4,11 +4,15 @@ import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from explainers.ablation import AblationCam
 from explainers.base import Explainer
 from explainers.cam import ClassActivationMapping, SinglePassCam
+from explainers.integrated_gradients import IntegratedGradients
 from explainers.lime import Lime
 from explainers.occlusion import Occlusion
 from explainers.rise import Rise
+from explainers.saliency import GuidedGradCam, RectifiedGradient, Saliency, SmoothGrad
+from explainers.scorecam import ScoreCam
 
 _ALL: tuple[Explainer, ...] = (
     ClassActivationMapping(),
@@ -21,6 +25,14 @@ _ALL: tuple[Explainer, ...] = (
     Lime(),
     Occlusion(),
     Rise(),
+    AblationCam(),
+    ScoreCam(),
+    Saliency(),
+    SmoothGrad(),
+    IntegratedGradients(),
+    RectifiedGradient(),
+    RectifiedGradient("deconvnet", "deconvnet"),
+    GuidedGradCam(),
 )
 
 EXPLAINERS: Mapping[str, Explainer] = MappingProxyType({explainer.name: explainer for explainer in _ALL})
