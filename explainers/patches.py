@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from explainers.attributions import Neurons
 from explainers.fields import Box, ReceptiveFields, receptive_fields
 from explainers.filters import checked_channels, layer_output
+from explainers.neurons import neuron_attributions
+from explainers.rectifiers import Rule
 from explainers.tiles import Tiles
 from wolfhound.classifier import Classifier
 from wolfhound.images import ImageSet
@@ -135,11 +138,13 @@ class Patches:
         tiles: the patches, one row a channel; grey where the field reaches beyond the image.
         inside: bool `[N,h,w]`, which pixels of each patch belong to its image.
         windows: where each was cut out.
+        images: of the set, each patch's.
     """
 
     tiles: Tiles
     inside: Tensor = field(repr=False)
     windows: tuple[Box, ...]
+    images: tuple[int, ...]
 
 
 def cut_patches(found: StrongestPlaces, images: ImageSet, *, channels: Sequence[int] | None = None) -> Patches:
@@ -154,7 +159,7 @@ def cut_patches(found: StrongestPlaces, images: ImageSet, *, channels: Sequence[
         raise ValueError(
             f"expected channels out of those searched, {list(found.channels)[:20]}, got {list(chosen)[:20]}"
         )
-    pictures, inside, windows, labels = [], [], [], []
+    pictures, inside, windows, labels, images_of = [], [], [], [], []
     for channel in chosen:
         row = found.channels.index(channel)
         for rank in range(found.values.shape[1]):
@@ -162,6 +167,7 @@ def cut_patches(found: StrongestPlaces, images: ImageSet, *, channels: Sequence[
             window = found.window(row, rank)
             picture, belongs = cut(images.load([position])[0], window)
             pictures.append(picture), inside.append(belongs), windows.append(window)
+            images_of.append(position)
             never = " (never above 0)" if channel in found.silent else ""
             labels.append(f"channel {channel}: {value:.3g} in image {position}{never}")
     tiles = Tiles(
@@ -170,7 +176,54 @@ def cut_patches(found: StrongestPlaces, images: ImageSet, *, channels: Sequence[
         f"pixels as they are; grey beyond the image; {found.fields.text}",
         columns=found.values.shape[1],
     )
-    return Patches(tiles, torch.stack(inside), tuple(windows))
+    return Patches(tiles, torch.stack(inside), tuple(windows), tuple(images_of))
+
+
+@dataclass(frozen=True, eq=False)
+class DrivenPatches:
+    """What in each patch drives its channel: the gradient of the channel's activation at that place.
+
+    Attributes:
+        tiles: `[N,3,h,w]` beside the patches, in the same order; 0 is grey, each by its own scale (see
+            `Attributions.pictures`). Grey also where the field reaches beyond the image.
+        caution: what must be said wherever they are shown; "" for nothing.
+    """
+
+    tiles: Tiles
+    caution: str
+
+
+def drive_patches(
+    classifier: Classifier,
+    found: StrongestPlaces,
+    images: ImageSet,
+    *,
+    channels: Sequence[int] | None = None,
+    rule: Rule = "guided",
+) -> DrivenPatches:
+    """Return, for each patch of `cut_patches`, the guided gradient of the activation that put it there.
+
+    Args:
+        rule: how gradients pass rectifiers; "guided" is Springenberg et al. 2015, section 3.4.
+
+    Raises:
+        ModelError: the rule needs rectifiers and the network has none.
+        ValueError: a channel that was not searched.
+    """
+    patches = cut_patches(found, images, channels=channels)
+    chosen = found.channels if channels is None else tuple(channels)
+    pictures, caution = [], ""
+    for channel in chosen:
+        row = found.channels.index(channel)
+        # A channel at a time, so that no more than its images are in memory.
+        pixels = images.load(found.images[row].numpy()).to(classifier.device, classifier.dtype)
+        neurons = Neurons(found.layer, torch.full((len(pixels),), channel), found.places[row])
+        driven = neuron_attributions(classifier, pixels, neurons, rule=rule)
+        caution = driven.caution
+        for rank, picture in enumerate(driven.pictures().float().cpu()):
+            pictures.append(cut(picture, found.window(row, rank))[0])
+    tiles = Tiles(torch.stack(pictures), patches.tiles.labels, "grey 0; each by its own scale", patches.tiles.columns)
+    return DrivenPatches(tiles, caution)
 
 
 def cut(values: Tensor, window: Box, *, beyond: float = 0.5) -> tuple[Tensor, Tensor]:

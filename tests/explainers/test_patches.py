@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from explainers.attributions import Neurons
 from explainers.fields import Box
-from explainers.patches import cut, cut_patches, strongest_places
+from explainers.neurons import neuron_attributions
+from explainers.patches import cut, cut_patches, drive_patches, strongest_places
 from tests.explainers.networks import classifier_of, pooled_classifier
 from wolfhound.errors import ModelError
 
@@ -118,6 +120,25 @@ def test_patches_of_a_layer_that_sees_everything_are_the_images(make_images):
     patches = cut_patches(found, images)
     assert torch.equal(patches.tiles.pictures[0], images.load([int(found.images[0, 0])])[0])
     assert "whole image" in patches.tiles.scale
+
+
+@pytest.mark.parametrize("rule", ["guided", "plain"])
+def test_what_drives_a_patch_lies_in_its_window_and_is_the_units_gradient(make_images, rule):
+    classifier, images = pooled_classifier(), make_images([0] * 5, size=(16, 16), seed=6)
+    found = strongest_places(classifier, images, layer="second", channels=[4, 1], most=2)
+    driven = drive_patches(classifier, found, images, rule=rule)
+    assert driven.tiles.pictures.shape == (4, 3, *found.fields.size)
+    assert (driven.caution != "") == (rule == "guided")
+    for index, (row, rank) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
+        pixels = images.load([int(found.images[row, rank])])
+        neurons = Neurons.of("second", found.channels[row], tuple(found.places[row, rank].tolist()))
+        values = neuron_attributions(classifier, pixels, neurons, rule=rule)
+        expected, _ = cut(values.pictures()[0], found.window(row, rank))
+        torch.testing.assert_close(driven.tiles.pictures[index], expected)
+        # Nothing outside the window drives the unit.
+        box = found.window(row, rank)
+        values.values[:, :, max(box.top, 0) : box.bottom, max(box.left, 0) : box.right] = 0
+        assert float(values.values.abs().max()) == 0
 
 
 @pytest.mark.parametrize(
