@@ -7,11 +7,13 @@ weights that happen to be 0. An operation that is not known to keep places apart
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from explainers.cam import layer_layout
 from explainers.hooks import find_layer
 from explainers.spans import Field, Span
 from explainers.tracking import Tracked, UntraceableError
@@ -35,7 +37,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ReceptiveFields:
-    """What each place of a layer `[B,C,h,w]` can depend on.
+    """What each place of a layer's feature map can depend on.
 
     Attributes:
         layer: its dotted name.
@@ -98,6 +100,10 @@ class ReceptiveFields:
         return f"{self.size[0]} x {self.size[1]} pixels, {step} pixels apart"
 
 
+_PLACES = MappingProxyType({"channels first": (-2, -1), "channels last": (-3, -2), "tokens": None})
+"""Where each layout has its rows and columns. Tokens are mixed by the time that they are tokens."""
+
+
 def receptive_fields(classifier: Classifier, layer: str, *, size: tuple[int, int] | None = None) -> ReceptiveFields:
     """Return the receptive fields of a layer in pixels of images of `size` (height, width), resizing included.
 
@@ -108,7 +114,7 @@ def receptive_fields(classifier: Classifier, layer: str, *, size: tuple[int, int
         size: of the images as they are given to the classifier; None takes its input size.
 
     Raises:
-        ModelError: no such layer, one that does not run exactly once, or one whose output is no `[B,C,h,w]`.
+        ModelError: no such layer, one that does not run exactly once, or one without a feature map (layouts.py).
     """
     size = classifier.preprocessing.input_size if size is None else size
     pixels = torch.zeros(1, 3, *size, dtype=classifier.dtype, device=classifier.device)
@@ -116,15 +122,17 @@ def receptive_fields(classifier: Classifier, layer: str, *, size: tuple[int, int
     try:
         output = _output(classifier, layer, tracked)
     except UntraceableError as error:
-        return _whole_image(layer, _grid(layer, _output(classifier, layer, pixels)), size, str(error))
+        grid = layer_layout(classifier, _output(classifier, layer, pixels), layer=layer).grid
+        return _whole_image(layer, grid, size, str(error))
     if not isinstance(output, Tracked):
         raise ModelError(f"layer {layer!r} does not depend on the pixels")
-    grid, field = _grid(layer, output), output.field
-    if field.dims not in (None, (-2, -1)):
+    layout, field = layer_layout(classifier, output, layer=layer), output.field
+    if field.dims not in (None, _PLACES[layout.kind]):
         raise ModelError(
-            f"expected layer {layer!r} to give [B, C, h, w], got shape {list(output.shape)} with rows and columns in "
-            f"dimensions {list(field.dims or ())} (name the block around it)"
+            f"expected layer {layer!r} to give a feature map ({layout.kind}), got shape {list(output.shape)} with rows "
+            f"and columns in dimensions {list(field.dims or ())} (name the block around it)"
         )
+    grid = layout.grid
     rows, columns = field.rows.spread(grid[0]), field.columns.spread(grid[1])
     return ReceptiveFields(layer, grid, size, rows, columns, field.through)
 
@@ -132,15 +140,6 @@ def receptive_fields(classifier: Classifier, layer: str, *, size: tuple[int, int
 def _whole_image(layer: str, grid: tuple[int, int], size: tuple[int, int], reason: str) -> ReceptiveFields:
     rows, columns = (Span.of_pixels(side).collapsed().spread(places) for side, places in zip(size, grid, strict=True))
     return ReceptiveFields(layer, grid, size, rows, columns, (), untraceable=reason)
-
-
-def _grid(layer: str, output: Tensor) -> tuple[int, int]:
-    if output.ndim != 4:
-        raise ModelError(
-            f"expected layer {layer!r} to give a feature map [B, C, h, w], got shape {list(output.shape)} "
-            "(name a convolutional layer)"
-        )
-    return output.shape[2], output.shape[3]
 
 
 def _output(classifier: Classifier, layer: str, pixels: Tensor) -> Tensor:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from explainers.cam import feature_map
 from explainers.hooks import find_layer, tapped
 from explainers.layers import Call, trace
 from explainers.tiles import Tiles, around_grey
@@ -156,41 +156,56 @@ def _largest(values: Tensor, count: int) -> list[int]:
 
 
 def activation_tiles(
-    classifier: Classifier, pixels: Tensor, *, layer: str, channels: Sequence[int] | None = None, most: int = 64
+    classifier: Classifier,
+    pixels: Tensor,
+    *,
+    layer: str,
+    channels: Sequence[int] | None = None,
+    most: int = 64,
+    share: float = 0.999,
 ) -> Tiles:
     """Return a layer's activation for one image as grey pictures, one a channel, `[N,1,h,w]`.
 
     Args:
         pixels: one image `[1,3,H,W]` in [0, 1].
         channels: which; None takes the `most` with the largest mean magnitude, in that order.
+        share: of the layer's magnitudes that the scale spans, in (0, 1]; a few outliers would leave the rest black.
 
-    The scale is shared by all of the layer's channels, shown or not: black is 0 and white the largest value, or,
-    where a value is negative, middle grey is 0.
+    The scale is shared by all of the layer's channels, shown or not, and the tiles state it: black is 0 and white the
+    `share` quantile and more, or, where a value is negative, middle grey is 0.
 
     Raises:
-        ModelError: no such layer, or one that gives no `[B,C,h,w]`.
+        ModelError: no such layer, or one that gives no feature map.
         ValueError: not one image, a channel that the layer lacks, or values that are not finite.
     """
     check_pixel_layout(pixels)
-    if len(pixels) != 1:
-        raise ValueError(f"expected one image, got {len(pixels)}")
+    if len(pixels) != 1 or not 0 < share <= 1:
+        raise ValueError(f"expected one image and a share in (0, 1], got {len(pixels)} and {share:g}")
     activation = layer_output(classifier, pixels, layer=layer)[0].float().cpu()
     if not bool(torch.isfinite(activation).all()):
         raise ValueError(f"expected finite activations of layer {layer!r}, got NaN or infinity")
     strength = activation.abs().mean(dim=(1, 2))
     chosen = _largest(strength, most) if channels is None else checked_channels(channels, len(activation), layer=layer)
-    largest, signed = float(activation.abs().max()), bool((activation < 0).any())
-    shown = activation[chosen][:, None]
-    pictures = around_grey(shown, largest=largest) if signed else shown / (largest or 1.0)
-    scale = f"grey 0; black and white -/+ {largest:.3g}" if signed else f"black 0; white {largest:.3g}"
+    largest, limit = float(activation.abs().max()), _quantile(activation.abs(), share)
+    signed, shown = bool((activation < 0).any()), activation[chosen][:, None]
+    pictures = around_grey(shown, largest=limit) if signed else (shown / (limit or 1.0)).clamp(max=1)
+    ends = f"grey 0; black and white -/+ {limit:.3g}" if signed else f"black 0; white {limit:.3g}"
+    scale = f"{ends} and beyond (largest {largest:.3g})" if limit < largest else ends
     return Tiles(pictures, tuple(f"channel {channel}" for channel in chosen), scale)
 
 
+def _quantile(magnitudes: Tensor, share: float) -> float:
+    """The value that a share of the magnitudes does not exceed; where that is 0, the largest one."""
+    flat = magnitudes.flatten()
+    found = float(flat.kthvalue(min(flat.numel(), max(1, round(share * flat.numel())))).values)
+    return found or float(flat.max())
+
+
 def layer_output(classifier: Classifier, pixels: Tensor, *, layer: str) -> Tensor:
-    """Return what a layer gives, `[B,C,h,w]`, as it was before anything changed it in place. Without a graph.
+    """Return a layer's feature map, `[B,C,h,w]`, as it was before anything changed it in place. Without a graph.
 
     Raises:
-        ModelError: no such layer, one that does not run once, or one that gives no feature map.
+        ModelError: no such layer, one that does not run once, or one that gives no feature map (see layouts.py).
     """
     with (
         torch.inference_mode(False),
@@ -199,11 +214,9 @@ def layer_output(classifier: Classifier, pixels: Tensor, *, layer: str) -> Tenso
         tapped(classifier.module, (layer,)) as taps,
     ):
         classifier.logits(pixels.detach())
-    output: Any = taps.get(layer)
-    if output is None or output.ndim != 4:
-        found = "nothing: it did not run" if output is None else f"shape {list(output.shape)}"
-        raise ModelError(f"expected layer {layer!r} to give a feature map [B, C, h, w], got {found}")
-    return taps[layer].detach()
+    if layer not in taps:
+        raise ModelError(f"layer {layer!r} did not run in the forward pass (name another layer)")
+    return feature_map(classifier, taps[layer].detach(), layer=layer)
 
 
 def checked_channels(channels: Sequence[int], count: int, *, layer: str) -> list[int]:

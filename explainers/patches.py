@@ -76,7 +76,7 @@ def strongest_places(
         channels: which of the layer's; None takes all.
 
     Raises:
-        ModelError: no such layer, or one that gives no `[B,C,h,w]`.
+        ModelError: no such layer, or one that gives no feature map.
         ValueError: fewer images than `most`, a channel that the layer lacks, or activations that are not finite.
     """
     if not 1 <= most <= len(images):

@@ -203,6 +203,21 @@ def test_attention_and_gates_widen_only_what_comes_behind_them(network, layer):
     assert fields.is_whole_image == (network == "mobilenet_v3_small")
 
 
+@pytest.mark.parametrize(
+    ("layer", "grid", "size"),
+    [("features.0", (56, 56), (4, 4)), ("features.1.0.norm1", (56, 56), (4, 4)), ("features.1", (56, 56), (224, 224))],
+)
+def test_channels_that_come_last_are_followed_until_windows_mix_them(layer, grid, size):
+    fields = receptive_fields(torchvision_classifier("swin_t", device="meta"), layer)
+    assert (fields.grid, fields.size) == (grid, size)
+
+
+def test_tokens_behind_attention_see_the_whole_image():
+    fields = receptive_fields(torchvision_classifier("vit_b_16", device="meta"), "encoder.layers.encoder_layer_1")
+    assert fields.grid == (14, 14)
+    assert fields.is_whole_image
+
+
 def test_response_normalisation_over_channels_keeps_places_apart():
     norms = (ResponseNorm(4, alpha=1e-4, k=1.0), nn.LocalResponseNorm(3))
     module = nn.Sequential(nn.Conv2d(3, 4, 5, stride=2), *norms, nn.Flatten(), nn.LazyLinear(2))

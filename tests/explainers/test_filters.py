@@ -138,11 +138,17 @@ def test_activations_share_the_layers_scale_and_keep_their_sign(layer, signed):
         classifier.logits(pixels)
     handle.remove()
     activation = kept[0][0]
-    tiles = activation_tiles(classifier, pixels, layer=layer, channels=[3, 1])
+    tiles = activation_tiles(classifier, pixels, layer=layer, channels=[3, 1], share=1.0)
     shares = activation[[3, 1]][:, None] / activation.abs().max()
     torch.testing.assert_close(tiles.pictures, 0.5 + shares / 2 if signed else shares)
     assert tiles.labels == ("channel 3", "channel 1")
     assert tiles.scale.startswith("grey 0" if signed else "black 0")
+    assert "beyond" not in tiles.scale
+    cut = activation_tiles(classifier, pixels, layer=layer, channels=[3, 1], share=0.9)
+    limit = float(activation.abs().flatten().sort().values[round(0.9 * activation.numel()) - 1])
+    shares = (activation[[3, 1]][:, None] / limit).clamp(-1, 1)
+    torch.testing.assert_close(cut.pictures, 0.5 + shares / 2 if signed else shares)
+    assert f"{limit:.3g} and beyond (largest {float(activation.abs().max()):.3g})" in cut.scale
     ranked = activation_tiles(classifier, pixels, layer=layer, most=2)
     strength = activation.abs().mean(dim=(1, 2))
     assert ranked.labels == tuple(f"channel {int(c)}" for c in strength.topk(2).indices)
@@ -156,7 +162,7 @@ def test_refusals_of_slices_and_activations_name_what_is_wrong():
         weight_slices(classifier, "second", filters=0)
     with pytest.raises(ValueError, match=r"different channels .* in \[0, 8\)"):
         activation_tiles(classifier, random_pixels(1), layer="second", channels=[8])
-    with pytest.raises(ValueError, match="expected one image, got 2"):
+    with pytest.raises(ValueError, match="expected one image and a share"):
         activation_tiles(classifier, random_pixels(2), layer="second")
     with pytest.raises(ModelError, match="got shape"):
         activation_tiles(classifier, random_pixels(1), layer="head")
