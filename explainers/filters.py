@@ -89,7 +89,7 @@ def _colour_order(classifier: Classifier, call: Call) -> list[int]:
     seen: list[Tensor] = []
     with torch.no_grad(), frozen(classifier.module), _inputs_of(call.module, seen):
         classifier.logits(colours[:, :, None, None].expand(-1, -1, height, width))
-    if not seen or seen[0].ndim != 4 or seen[0].shape[1] != 3 or call.module.weight.shape[1] != 3:
+    if not seen or seen[0].ndim != 4 or seen[0].shape[1] != 3 or len(seen[0]) != 4:
         found = list(seen[0].shape[1:]) if seen else "nothing"
         raise ModelError(
             f"expected the first convolution of {classifier.name} ({call.name!r}) to read the three colours, got "

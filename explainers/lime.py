@@ -201,9 +201,9 @@ def _checked_segments(segments: Tensor, image: Tensor) -> int:
         raise ValueError(
             f"expected segments as int64 {list(image.shape[1:])}, got {segments.dtype} {list(segments.shape)}"
         )
-    numbers = segments.unique()
-    if int(numbers[0]) != 0 or int(numbers[-1]) != len(numbers) - 1:
-        raise ValueError(f"expected segments numbered 0 to {len(numbers) - 1}, got {numbers.tolist()[:10]}")
+    numbers = sorted(set(segments.flatten().tolist()))
+    if numbers != list(range(len(numbers))):
+        raise ValueError(f"expected segments numbered 0 to {len(numbers) - 1}, got {numbers[:10]}")
     return len(numbers)
 
 

@@ -166,7 +166,9 @@ def cut_patches(found: StrongestPlaces, images: ImageSet, *, channels: Sequence[
             position, value = int(found.images[row, rank]), float(found.values[row, rank])
             window = found.window(row, rank)
             picture, belongs = cut(images.load([position])[0], window)
-            pictures.append(picture), inside.append(belongs), windows.append(window)
+            pictures.append(picture)
+            inside.append(belongs)
+            windows.append(window)
             images_of.append(position)
             never = " (never above 0)" if channel in found.silent else ""
             labels.append(f"channel {channel}: {value:.3g} in image {position}{never}")
