@@ -54,6 +54,11 @@ def first_layer_filters(classifier: Classifier) -> FirstLayerFilters:
             f"expected the first layer with weights of {classifier.name} to be a convolution, got {layer!r}, "
             f"{_article(type(part).__name__)} (its weights are no images; look at activations instead)"
         )
+    if part.groups > 1:
+        raise ModelError(
+            f"expected the filters of {layer!r} of {classifier.name} to read all three colours, got {part.groups} groups "
+            "(each filter sees some of them alone, so it is no colour image)"
+        )
     order = _colour_order(classifier, call)
     weight = part.weight.detach().float().cpu()[:, order]
     strength = weight.abs().amax(dim=(1, 2, 3))

@@ -90,6 +90,7 @@ def test_a_network_that_reads_blue_first_is_shown_in_red_green_blue():
         (nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 5)), "to be a convolution, got '1', a Linear"),
         (nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 5, 16), nn.Flatten()), "to be a convolution, got '0'"),
         (nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 5, 8), nn.Flatten()), "read the three colours"),
+        (nn.Sequential(nn.Conv2d(3, 6, 16, groups=3), nn.Flatten(), nn.Linear(6, 5)), "got 3 groups"),
         (Greyish(pooled_classifier().module), "mixtures"),
         (nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.ConstantPad1d((0, 2), 0.0)), "no layer with weights"),
     ],
