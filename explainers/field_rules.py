@@ -55,9 +55,13 @@ class Operation:
     @property
     def numbers(self) -> tuple[Tensor, Tensor]:
         """Two tensors of the first operand's shape: one holds the row number of each element, one the column's."""
-        shape, dims = self.arguments[self.tracked[0]].shape, self.field.dims or (-2, -1)
+        operand = self.arguments[self.tracked[0]]
+        shape, dims, device = operand.shape, self.field.dims or (-2, -1), _device(operand)
         rows, columns = (
-            torch.arange(shape[dim], dtype=torch.float64).view(-1, *[1] * (-dim - 1)).expand(shape).contiguous()
+            torch.arange(shape[dim], dtype=torch.float64, device=device)
+            .view(-1, *[1] * (-dim - 1))
+            .expand(shape)
+            .contiguous()
             for dim in dims
         )
         return rows, columns
@@ -67,6 +71,11 @@ class Operation:
         """The results for an operand that holds its row numbers, and for one that holds its column numbers."""
         rows, columns = self.numbers
         return self.run({self.tracked[0]: rows}), self.run({self.tracked[0]: columns})
+
+
+def _device(operand: Tensor) -> torch.device:
+    """Where coordinates must be to go through the operation; on the meta device they would have no values."""
+    return torch.device("cpu") if operand.is_meta else operand.device
 
 
 Rule = Callable[[Operation, Tensor, int], Field]
@@ -198,7 +207,7 @@ def _varying(coordinates: Tensor) -> tuple[int, Indices] | None:
         lines = coordinates.movedim(dim, 0).flatten(1)
         line = lines[:, 0]
         if float(line.min()) < float(line.max()) and bool((lines == line[:, None]).all()):
-            return dim, line.to(torch.int64).numpy()
+            return dim, line.to(torch.int64).cpu().numpy()
     return None
 
 
@@ -218,14 +227,14 @@ def _resampling(operation: Operation, result: Tensor, index: int) -> Field:
 def _reached(operation: Operation, *, axis: int) -> Any:
     """Whether each place along an axis of the operand (rows) reaches each of the result (columns), as booleans."""
     name = operation.tracked[0]
-    shape = operation.arguments[name].shape[-2:]
+    shape, device = operation.arguments[name].shape[-2:], _device(operation.arguments[name])
     parts = []
     for start in range(0, shape[axis], 32):
-        chosen = torch.eye(shape[axis])[start : start + 32]
+        chosen = torch.eye(shape[axis], device=device)[start : start + 32]
         lines = chosen[:, None, :, None] if axis == 0 else chosen[:, None, None, :]
         found = operation.run({name: lines.expand(len(chosen), 1, *shape).contiguous()})[0]
         parts.append(found.abs().amax(dim=3 - axis)[:, 0] > 0)
-    return torch.cat(parts).numpy()
+    return torch.cat(parts).cpu().numpy()
 
 
 def _table() -> dict[str, Rule]:

@@ -117,7 +117,8 @@ def receptive_fields(classifier: Classifier, layer: str, *, size: tuple[int, int
         ModelError: no such layer, one that does not run exactly once, or one without a feature map (layouts.py).
     """
     size = classifier.preprocessing.input_size if size is None else size
-    pixels = torch.zeros(1, 3, *size, dtype=classifier.dtype, device=classifier.device)
+    with torch.inference_mode(False):
+        pixels = torch.zeros(1, 3, *size, dtype=classifier.dtype, device=classifier.device)
     tracked = Tracked(pixels, Field(Span.of_pixels(size[0]), Span.of_pixels(size[1]), (-2, -1)))
     try:
         output = _output(classifier, layer, tracked)

@@ -56,8 +56,8 @@ def first_layer_filters(classifier: Classifier) -> FirstLayerFilters:
         )
     if part.groups > 1:
         raise ModelError(
-            f"expected the filters of {layer!r} of {classifier.name} to read all three colours, got {part.groups} groups "
-            "(each filter sees some of them alone, so it is no colour image)"
+            f"expected the filters of {layer!r} of {classifier.name} to read all three colours, got {part.groups} "
+            "groups (each filter sees some of them alone, so it is no colour image)"
         )
     order = _colour_order(classifier, call)
     weight = part.weight.detach().float().cpu()[:, order]

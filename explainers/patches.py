@@ -1,7 +1,8 @@
 """The patches of an image set that make a channel answer most: one pass over the set, bounded memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -82,20 +83,22 @@ def strongest_places(
     if not 1 <= most <= len(images):
         raise ValueError(f"expected 1 to {len(images)} places a channel, one an image of {images.name}, got {most}")
     fields = receptive_fields(classifier, layer, size=images.size)
-    kept: _Kept | None = None
-    chosen: list[int] = []
-    with progress(f"strongest patches of {layer} in {images.name}", len(images)) as advance:
-        for positions, pixels in images.batches(batch_size):
-            output = layer_output(classifier, pixels.to(classifier.device, classifier.dtype), layer=layer)
-            if kept is None:
-                count = output.shape[1]
-                chosen = list(range(count)) if channels is None else checked_channels(channels, count, layer=layer)
-            found = _strongest(output[:, chosen], torch.from_numpy(positions), layer=layer)
-            kept = _best(found if kept is None else _Kept(*map(_stacked, kept.parts, found.parts)), most=most)
-            advance(len(positions))
-    assert kept is not None
+
+    def answers() -> Iterator[_Kept]:
+        with progress(f"strongest patches of {layer} in {images.name}", len(images)) as advance:
+            for positions, pixels in images.batches(batch_size):
+                output = layer_output(classifier, pixels.to(classifier.device, classifier.dtype), layer=layer)
+                if channels is not None:
+                    output = output[:, checked_channels(channels, output.shape[1], layer=layer)]
+                yield _best(_strongest(output, torch.from_numpy(positions), layer=layer), most=most)
+                advance(len(positions))
+
+    kept = reduce(lambda best, more: _best(best.joined(more), most=most), answers())
+    chosen = range(len(kept.values)) if channels is None else channels
     places = torch.stack([kept.places // fields.grid[1], kept.places % fields.grid[1]], dim=2)
-    return StrongestPlaces(layer, tuple(chosen), kept.values, kept.images, places, fields, len(images))
+    return StrongestPlaces(
+        layer, tuple(int(channel) for channel in chosen), kept.values, kept.images, places, fields, len(images)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +113,8 @@ class _Kept:
     def parts(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.values, self.images, self.places
 
-
-def _stacked(earlier: Tensor, later: Tensor) -> Tensor:
-    return torch.cat([earlier, later], dim=1)
+    def joined(self, later: "_Kept") -> "_Kept":
+        return _Kept(*(torch.cat(pair, dim=1) for pair in zip(self.parts, later.parts, strict=True)))
 
 
 def _strongest(output: Tensor, positions: Tensor, *, layer: str) -> _Kept:

@@ -102,8 +102,8 @@ class Rise:
             TypeError, ValueError: as `Explainer.explain`.
         """
         check_pixels(pixels)
-        images = plain_copy(pixels)
         with asking(classifier), progress(f"{self.name} of {classifier.name}", self.masks) as advance:
+            images = plain_copy(pixels)
             logits = classifier.logits(images)
             targets = targets_or_predicted(targets, logits)
             targets.scores(logits)  # checks them

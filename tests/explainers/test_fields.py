@@ -272,6 +272,15 @@ def test_scripted_networks_are_followed_too():
     assert found.box(3, 5) == expected.box(3, 5)
 
 
+def test_an_ambient_inference_mode_changes_nothing():
+    classifier = pooled_classifier()
+    expected = receptive_fields(classifier, "features")
+    with torch.inference_mode():
+        found = receptive_fields(classifier, "features")
+    assert found.box(2, 3) == expected.box(2, 3)
+    assert found.size == (7, 7)
+
+
 def test_errors_name_the_layer_and_leave_no_hook():
     classifier = pooled_classifier()
     with pytest.raises(ModelError, match=r"close: .*features"):
