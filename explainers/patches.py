@@ -1,7 +1,7 @@
 """The patches of an image set that make a channel answer most: one pass over the set, bounded memory."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import torch
@@ -188,8 +188,8 @@ class DrivenPatches:
     """What in each patch drives its channel: the gradient of the channel's activation at that place.
 
     Attributes:
-        tiles: `[N,3,h,w]` beside the patches, in the same order; 0 is grey, each by its own scale (see
-            `Attributions.pictures`). Grey also where the field reaches beyond the image.
+        tiles: `[N,3,h,w]` beside the patches, in the same order; 0 is grey, each by its own scale, that of
+            its window (see `Attributions.pictures`). Grey also where the field reaches beyond the image.
         caution: what must be said wherever they are shown; "" for nothing.
     """
 
@@ -224,9 +224,10 @@ def drive_patches(
         neurons = Neurons(found.layer, torch.full((len(pixels),), channel), found.places[row])
         driven = neuron_attributions(classifier, pixels, neurons, rule=rule)
         caution = driven.caution
-        for rank, picture in enumerate(driven.pictures().float().cpu()):
-            pictures.append(cut(picture, found.window(row, rank))[0])
-    tiles = Tiles(torch.stack(pictures), patches.tiles.labels, "grey 0; each by its own scale", patches.tiles.columns)
+        # Scaled by what is in the window: by the whole image, most of which is 0, nearly all would be cut off.
+        windows = [cut(values, found.window(row, rank), beyond=0.0)[0] for rank, values in enumerate(driven.values)]
+        pictures.append(replace(driven, values=torch.stack(windows)).pictures().float().cpu())
+    tiles = Tiles(torch.cat(pictures), patches.tiles.labels, "grey 0; each by its own scale", patches.tiles.columns)
     return DrivenPatches(tiles, caution)
 
 
