@@ -3,9 +3,9 @@
     python benchmarks/explainers_peer.py [PART ...]
 
 PART is one of maps, eigencam, ablation, score, guided; none runs all. ResNet-18 of random weights, layer4, 224 pixels,
-batches of 8 and 1 (Ablation-CAM's and Score-CAM's peers: 1, because they take images one after the other anyway; ours is
-given both). Prints milliseconds of CPU time an image, the ratio, and the largest difference of the normalised maps.
-Without the peer, ours alone.
+batches of 8 and 1 (Ablation-CAM's and Score-CAM's peers: 1, because they take images one after the other anyway).
+Prints milliseconds of CPU time an image, the ratio, and the largest difference of the normalised maps. Without the
+peer, ours alone.
 """
 
 import importlib
