@@ -8,6 +8,7 @@ Prints milliseconds of CPU time an image, the ratio, and the largest difference 
 peer, ours alone.
 """
 
+import copy
 import importlib
 import os
 import sys
@@ -49,29 +50,27 @@ class Subject:
         return lambda: explainer.explain(self.classifier, self.pixels, self.targets, layer=LAYER)
 
     def peers(self, peer: Any, *names: str) -> Work:
-        layers = [self.classifier.module.get_submodule(LAYER)]
-        cams = [getattr(peer, name)(self.classifier.module, layers) for name in names]
+        module = copy.deepcopy(self.classifier.module)  # the peer hooks and exchanges parts of what it is given
+        cams = [getattr(peer, name)(module, [module.get_submodule(LAYER)]) for name in names]
         scores = [lambda logits, label=label: logits[label] for label in self.classes]
-        # The peer hooks the layers and, for ablation, exchanges the layer: one object is kept for one method.
         return lambda: [cam(input_tensor=self.pixels, targets=scores) for cam in cams]
 
 
 def cpu_milliseconds(*works: Work, repeats: int) -> list[float]:
-    """Return the median CPU time of one call of each, taken in turns, after a first call that does not count."""
+    """Return the median CPU time of one call of each, taken in turns; the first of several does not count."""
     spent: list[list[float]] = [[] for _ in works]
-    for turn in range(repeats + 1):
+    for _ in range(repeats + (repeats > 1)):
         for work, times in zip(works, spent, strict=True):
             start = time.process_time()
             work()
-            if turn or repeats == 1:
-                times.append(1000 * (time.process_time() - start))
-    return [median(times) for times in spent]
+            times.append(1000 * (time.process_time() - start))
+    return [median(times[-repeats:]) for times in spent]
 
 
-def compare(title: str, ours: Work, theirs: Work | None, *, counts: tuple[int, int], repeats: int) -> None:
+def compare(title: str, ours: Work, theirs: Work | None, *, count: int, repeats: int = 5) -> None:
     """Print both sides, in milliseconds an image."""
     works = [ours] if theirs is None else [ours, theirs]
-    spent = [t / n for t, n in zip(cpu_milliseconds(*works, repeats=repeats), counts, strict=False)]
+    spent = [total / count for total in cpu_milliseconds(*works, repeats=repeats)]
     line = f"{title}: {spent[0]:.1f} ms CPU an image"
     if theirs is not None:
         line += f"; pytorch-grad-cam {spent[1]:.1f} ms; ratio {spent[1] / spent[0]:.1f}"
@@ -96,14 +95,14 @@ def measure_maps(peer: Any) -> None:
             return cam_family(given.classifier, given.pixels, given.targets, layers=(LAYER,), methods=tuple(RULES))
 
         theirs = given.peers(peer, *SIX) if peer else None
-        compare(f"six maps from one pass, batch {count}", six, theirs, counts=(count, count), repeats=5)
+        compare(f"six maps from one pass, batch {count}", six, theirs, count=count)
 
 
 def measure_eigencam(peer: Any) -> None:
     """The whole call, and the decomposition alone, which is where the two differ."""
     given = subject(8)
     theirs = given.peers(peer, "EigenCAM") if peer else None
-    compare("EigenCAM, batch 8", given.ours(SinglePassCam("eigencam")), theirs, counts=(8, 8), repeats=5)
+    compare("EigenCAM, batch 8", given.ours(SinglePassCam("eigencam")), theirs, count=8)
     if peer:
         project = importlib.import_module("pytorch_grad_cam.utils.svd_on_activations").get_2d_projection
         activation = torch.rand(8, 512, 7, 7)
@@ -112,20 +111,25 @@ def measure_eigencam(peer: Any) -> None:
             "EigenCAM's decomposition alone, batch 8",
             lambda: ours(activation, activation),
             lambda: project(stacked),
-            counts=(8, 8),
-            repeats=5,
+            count=8,
         )
 
 
-def measure_passes(peer: Any, *, title: str, explainer: Any, name: str, repeats: int) -> None:
-    """A method of many passes: the peer on one image, ours on the same one and on a batch of 8."""
-    one, eight = subject(1), subject(8)
-    theirs = one.peers(peer, name) if peer else None
-    compare(f"{title}, batch 1", one.ours(explainer), theirs, counts=(1, 1), repeats=repeats)
+def measure_passes(peer: Any, *, title: str, explainer: Any, name: str) -> None:
+    """A method of many passes: each side once, on one image, after one call of ours that does not count."""
+    given = subject(1)
+    found: dict[str, Any] = {}
+    ours = given.ours(explainer)
     if explainer.name != "scorecam":
-        compare(f"{title}, batch 8", eight.ours(explainer), None, counts=(8, 8), repeats=3)
+        compare(f"{title}, batch 8", subject(8).ours(explainer), None, count=8, repeats=3)
+    theirs = given.peers(peer, name) if peer else None
+
+    def kept(side: str, work: Work) -> Work:
+        return lambda: found.update({side: work()})
+
+    compare(f"{title}, batch 1", kept("ours", ours), theirs and kept("theirs", theirs), count=1, repeats=1)
     if theirs is not None:
-        gap = np.abs(one.ours(explainer)().normalised.numpy() - theirs()[0]).max()
+        gap = np.abs(found["ours"].normalised.numpy() - found["theirs"][0]).max()
         print(f"  largest difference of the normalised maps: {gap:.1e}", flush=True)
 
 
@@ -139,14 +143,14 @@ def measure_guided(peer: Any) -> None:
 
         theirs = None
         if peer:
-            model = peer.GuidedBackpropReLUModel(given.classifier.module, "cpu")
+            model = peer.GuidedBackpropReLUModel(copy.deepcopy(given.classifier.module), "cpu")
 
             def theirs(given: Subject = given, model: Any = model) -> Any:
                 return [
                     model(image[None], target_category=c) for image, c in zip(given.pixels, given.classes, strict=True)
                 ]
 
-        compare(f"guided backpropagation, batch {count}", ours, theirs, counts=(count, count), repeats=5)
+        compare(f"guided backpropagation, batch {count}", ours, theirs, count=count)
 
 
 def main(parts: list[str]) -> None:
@@ -163,9 +167,9 @@ def main(parts: list[str]) -> None:
         "maps": lambda: measure_maps(peer),
         "eigencam": lambda: measure_eigencam(peer),
         "ablation": lambda: measure_passes(
-            peer, title="Ablation-CAM", explainer=AblationCam(relative=True), name="AblationCAM", repeats=2
+            peer, title="Ablation-CAM", explainer=AblationCam(relative=True), name="AblationCAM"
         ),
-        "score": lambda: measure_passes(peer, title="Score-CAM", explainer=ScoreCam(), name="ScoreCAM", repeats=2),
+        "score": lambda: measure_passes(peer, title="Score-CAM", explainer=ScoreCam(), name="ScoreCAM"),
         "guided": lambda: measure_guided(peer),
     }
     for part in parts or list(works):

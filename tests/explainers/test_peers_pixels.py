@@ -39,14 +39,21 @@ def double_classifier(network, *, size=96):
     return classifier
 
 
+class Cloned(nn.Module):
+    """Keeps the functional ReLU behind it, which works in place, off what the peer has saved."""
+
+    def forward(self, values):
+        return values.clone()
+
+
 def with_modules(module, network):
     """A copy of equal scores whose ReLUs are all modules, none in place: what the peers can see."""
     module = copy.deepcopy(module)
     if network == "densenet121":
-        module.features.add_module("relu5", nn.ReLU())
+        module.features.add_module("relu5", nn.Sequential(nn.ReLU(), Cloned()))
     for part in list(module.modules()):
         if network == "googlenet" and type(part).__name__ == "BasicConv2d":
-            part.bn = nn.Sequential(part.bn, nn.ReLU())
+            part.bn = nn.Sequential(part.bn, nn.ReLU(), Cloned())
         if isinstance(part, nn.ReLU):
             part.inplace = False
     return module
