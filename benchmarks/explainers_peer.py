@@ -172,7 +172,7 @@ def main(parts: list[str]) -> None:
         "score": lambda: measure_passes(peer, title="Score-CAM", explainer=ScoreCam(), name="ScoreCAM"),
         "guided": lambda: measure_guided(peer),
     }
-    for part in parts or list(works):
+    for part in list(works):
         works[part]()
 
 
