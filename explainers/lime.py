@@ -64,15 +64,19 @@ class LimeExplanation:
         """Return the coefficients of a class (a row of `classes`) painted on their segments, float64 `[H,W]`."""
         return self.fit.coefficients[row][self.segments]
 
-    def strongest(self, row: int, *, most: int = 5) -> list[int]:
-        """Return the segments that speak most for a class: positive coefficients, largest first, at most `most`."""
-        coefficients = self.fit.coefficients[row]
-        order = coefficients.sort(descending=True, stable=True).indices[:most]
-        return [int(index) for index in order if float(coefficients[index]) > 0]
+    def strongest(self, row: int, *, most: int = 5, sure: float = 2.0) -> list[int]:
+        """Return the segments that speak most for a class, largest coefficient first, at most `most`.
 
-    def cut_out(self, image: Tensor, row: int, *, most: int = 5, around: float = 0.5) -> Tensor:
-        """Return the image `[3,H,W]` with its strongest segments for a class alone, on grey of level `around`."""
-        kept = torch.isin(self.segments, torch.tensor(self.strongest(row, most=most), dtype=torch.int64))
+        Only coefficients above `sure` standard errors count (and above 0): where the masks were too few to tell, fewer
+        segments are named, or none.
+        """
+        coefficients, errors = self.fit.coefficients[row], self.fit.standard_error[row]
+        order = coefficients.sort(descending=True, stable=True).indices[:most]
+        return [int(i) for i in order if float(coefficients[i]) > max(0.0, sure * float(errors[i]))]
+
+    def cut_out(self, image: Tensor, row: int, *, most: int = 5, sure: float = 2.0, around: float = 0.5) -> Tensor:
+        """Return the image `[3,H,W]` with its `strongest` segments for a class alone, on grey of level `around`."""
+        kept = torch.isin(self.segments, torch.tensor(self.strongest(row, most=most, sure=sure), dtype=torch.int64))
         return torch.where(kept.to(image.device), image, torch.full_like(image, around))
 
 

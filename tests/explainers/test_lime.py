@@ -126,6 +126,17 @@ def test_the_strongest_segments_are_cut_out_on_grey():
     assert (shown[:, :, 2:] == 0.5).all()
 
 
+def test_segments_that_chance_alone_may_have_named_are_left_out():
+    classifier, pixels = pooled_classifier(), random_pixels(1)
+    found = Lime(Grid(cells=4), samples=40).explain_image(classifier, pixels[0], classes=[0], generator=generator())
+    coefficients, errors = found.fit.coefficients[0], found.fit.standard_error[0]
+    for sure in (0.0, 1.0, 3.0):
+        expected = [i for i in range(16) if float(coefficients[i]) > sure * float(errors[i])]
+        assert sorted(found.strongest(0, most=16, sure=sure)) == expected
+    assert found.strongest(0, most=16, sure=1e9) == []
+    assert 0 < len(found.strongest(0, most=16, sure=0.0)) < 16
+
+
 def test_standard_errors_are_the_spread_over_draws_of_masks():
     classifier, pixels = pooled_classifier(), random_pixels(1)
     with torch.no_grad():
