@@ -9,7 +9,7 @@ from explainers.attributions import Attributions, Neurons
 from explainers.cam import at_least_single, feature_map
 from explainers.hooks import record
 from explainers.pixel_gradients import pixel_pass
-from explainers.rectifiers import RANDOMISATION_CAUTION, Rule
+from explainers.rectifiers import CAUTIONS, Rule
 from wolfhound.checks import check_labels
 from wolfhound.classifier import Classifier
 
@@ -46,8 +46,7 @@ def neuron_attributions(
         return _selected(feature_map(classifier, run.taps[neurons.layer], layer=neurons.layer), neurons)
 
     values = at_least_single(run.gradient(activations))
-    caution = "" if rule == "plain" else RANDOMISATION_CAUTION
-    return Attributions(values, METHODS[rule], neurons, layer=neurons.layer, caution=caution)
+    return Attributions(values, METHODS[rule], neurons, layer=neurons.layer, caution=CAUTIONS[rule])
 
 
 def strongest_neurons(

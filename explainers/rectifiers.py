@@ -8,6 +8,7 @@ transition of torchvision's DenseNet, all of its GoogLeNet) and give other gradi
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -18,11 +19,20 @@ from wolfhound.errors import ModelError
 
 Rule = Literal["plain", "guided", "deconvnet"]
 
-RANDOMISATION_CAUTION = (
-    "Rectified gradients look much the same when the network's weights are randomised (Adebayo et al. 2018, sanity "
-    "checks): they show edges of the image and are no evidence of what the classifier uses."
+CAUTIONS: Mapping[Rule, str] = MappingProxyType(
+    {
+        "plain": "",
+        "guided": (
+            "Guided backpropagation stayed nearly the same when the upper layers of networks were randomised (Adebayo "
+            "et al. 2018, sanity checks): it shows edges of the image and is no evidence of what the classifier uses."
+        ),
+        "deconvnet": (
+            "A deconvnet restores parts of the image whatever the class (Nie et al. 2018): it is no evidence of what "
+            "the classifier uses."
+        ),
+    }
 )
-"""What must be said wherever guided backpropagation or a deconvnet is shown."""
+"""What must be said wherever gradients of each rule are shown."""
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from explainers.attributions import Attributions, Reduction
 from explainers.base import Maps, Targets, refuse_layer, targets_or_predicted
 from explainers.cam import SinglePassCam, at_least_single
 from explainers.pixel_gradients import pixel_pass, plain_logits
-from explainers.rectifiers import RANDOMISATION_CAUTION, Rule
+from explainers.rectifiers import CAUTIONS, Rule
 from wolfhound.classifier import Classifier
 
 
@@ -111,7 +111,7 @@ class RectifiedGradient(PixelMethod):
         """
         refuse_layer(self.name, layer)
         gradient, targets = score_gradient(classifier, pixels, targets, rule=self.rule)
-        return Attributions(gradient, self.name, targets, caution=RANDOMISATION_CAUTION)
+        return Attributions(gradient, self.name, targets, caution=CAUTIONS[self.rule])
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class GuidedGradCam(PixelMethod):
         guided, targets = score_gradient(classifier, pixels, maps.targets, rule="guided")
         size = (pixels.shape[-2], pixels.shape[-1])
         heat = functional.interpolate(maps.raw.clamp(min=0)[:, None], size=size, mode="bilinear", align_corners=False)
-        return Attributions(guided * heat, self.name, targets, layer=maps.layer, caution=RANDOMISATION_CAUTION)
+        return Attributions(guided * heat, self.name, targets, layer=maps.layer, caution=CAUTIONS["guided"])
 
 
 def score_gradient(

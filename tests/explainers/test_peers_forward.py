@@ -17,8 +17,8 @@ from wolfhound.torchvision_import import torchvision
 
 pytestmark = pytest.mark.peers
 
-# Layers behind a ReLU: elsewhere the peer's ablation sets channels far below 0 instead of to 0. And layers whose channels
-# matter: the peer rounds scores to float32 before it takes differences of them.
+# Layers behind a ReLU: elsewhere the peer's ablation sets channels far below 0 instead of to 0. And layers whose
+# channels matter: the peer rounds scores to float32 before it takes differences of them.
 CASES = {
     "resnet18": ("layer3", 64),
     "alexnet": ("features.11", 64),

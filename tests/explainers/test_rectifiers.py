@@ -173,7 +173,13 @@ def test_a_rule_that_changes_nothing_is_refused():
         RectifiedGradient("wrong", "plain")
 
 
-def test_what_fails_the_sanity_checks_says_so():
-    for method in (RectifiedGradient(), GuidedGradCam()):
-        assert "Adebayo" in method.explain(pooled_classifier(), random_pixels(1)).caution
-    assert Saliency().explain(pooled_classifier(), random_pixels(1)).caution == ""
+def test_what_is_known_to_mislead_says_so_with_its_source():
+    classifier, pixels = pooled_classifier(), random_pixels(1)
+    for method, source in (
+        (RectifiedGradient(), "Adebayo"),
+        (GuidedGradCam(), "Adebayo"),
+        (RectifiedGradient("deconvnet", "deconvnet"), "Nie et al. 2018"),
+    ):
+        assert source in method.attribute(classifier, pixels).caution
+        assert source in method.explain(classifier, pixels).caution
+    assert Saliency().explain(classifier, pixels).caution == ""
