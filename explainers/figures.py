@@ -251,12 +251,12 @@ class _Page:
     def _remark(self, remark: Remark) -> None:
         left = _MARGIN
         if remark.holds is not None:
-            word, colour, marker = ("passed", _GOOD, "o") if remark.holds else ("FAILED", _BAD, "s")
+            word, colour, marker = ("passed", _GOOD, "o") if remark.holds else ("not passed", _BAD, "s")
             if self.figure is not None:
                 self._mark(left + 0.05, self.down + 0.062, colour, marker)
             top = self.down
             self._lines([word], left + 0.15, _NOTE, bold=True, colour=colour)
-            self.down, left = top, left + 0.72
+            self.down, left = top, left + 0.84
         self._lines(wrap(remark.text, self.width - _MARGIN - left, points=_NOTE), left, _NOTE)
         self.down += 0.035
 

@@ -81,8 +81,8 @@ def _heat_tile(photograph: Tensor, raw: Tensor, top: float) -> Tile:
     own = float(raw.max())
     if own <= 0:
         return Tile(fade(photograph, torch.zeros_like(raw), colours=HEAT), "nothing speaks for it")
-    note = "" if own == top else f" ({100 * own / top:.0f} %)"
-    return Tile(fade(photograph, (raw / top).clamp(0, 1), colours=HEAT), f"largest {own:.3g}{note}")
+    note = "" if own == top else f" ({100 * own / top:.0f}\N{NO-BREAK SPACE}%)"
+    return Tile(fade(photograph, (raw / top).clamp(0, 1), colours=HEAT), f"max {own:.3g}{note}")
 
 
 def _signed_tile(photograph: Tensor, values: Tensor) -> Tile:

@@ -3,8 +3,8 @@
 import re
 from functools import lru_cache
 
-MARKS = re.compile(r"(?<=[\s._/+-])")
-"""Where a line may break: behind blanks, and behind the marks inside dotted layer names and method names."""
+MARKS = re.compile(r"(?<=[ _/])|(?<=[A-Za-z][.-])|(?<=\.)(?=[A-Za-z])")
+"""Where a line may break: behind blanks and the marks inside dotted layer names, never inside a number."""
 
 
 @lru_cache(maxsize=4096)

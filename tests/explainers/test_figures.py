@@ -76,7 +76,7 @@ def test_an_svg_keeps_its_words():
         "layer4.1.conv2",
         "first caption",
         "passed",
-        "FAILED",
+        "not passed",
         "a note",
         "Evidence.",
     ):
@@ -94,6 +94,12 @@ def test_lines_fit_their_width_and_lose_no_letter(text, width):
     lines = wrap(text, width, points=7)
     assert "".join("".join(lines).split()) == "".join(text.split())
     assert all(len(line) == 1 or text_width(line, points=7) <= width for line in lines)
+
+
+def test_numbers_are_not_broken():
+    text = "kept [-0.25, -0.125] of 1.5e-3"
+    for width in (0.5, 0.7, 0.9, 1.1):
+        assert " ".join(wrap(text, width, points=7)) == text
 
 
 def test_what_is_no_sheet_is_refused():
@@ -119,7 +125,7 @@ def test_rows_share_the_scale_of_their_column():
     wolf, husky = torch.zeros(4, 4), torch.zeros(4, 4)
     wolf[0, 0], husky[0, 0] = 4.0, 1.0
     sheet = explanation_sheet(photograph, panels_of(wolf, husky), title="t", difference=("wolf", "husky"))
-    assert [tile.caption for row in sheet.tiles for tile in row[1:]] == ["largest 4", "largest 1 (25 %)", "±3"]
+    assert [tile.caption for row in sheet.tiles for tile in row[1:]] == ["max 4", "max 1 (25\N{NO-BREAK SPACE}%)", "±3"]
     quarter = fade(photograph, husky / 4)
     assert np.array_equal(sheet.tiles[1][1].picture, quarter)
     assert not np.array_equal(sheet.tiles[1][1].picture, fade(photograph, husky))
