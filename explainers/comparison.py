@@ -1,6 +1,6 @@
 """Scores of methods beside those of maps that know nothing: never a score alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,6 +86,15 @@ class Comparison:
     def beats_all(self, score: str, method: str) -> bool:
         """Whether the method is better than every baseline."""
         return all(one.better for one in self.against(score, method))
+
+    def per_image(self, images: Sequence[str]) -> pd.DataFrame:
+        """Return one row an image, score and name, from which every mean follows; `images` names them in order."""
+        parts = [
+            pd.DataFrame({"image": list(images), "score": score, "name": name, "value": values})
+            for score, by_name in self.scores.items()
+            for name, values in by_name.items()
+        ]
+        return pd.concat(parts, ignore_index=True)
 
     @property
     def table(self) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from flows.bias_stage import bias_entries, bias_findings, probe
 from flows.clean_stage import clean_finding, measure_clean, stored_doubts
 from flows.conclusion import conclude, image_records
 from flows.environment import machine, versions
+from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
 from flows.planning import check_against_registries
 from flows.run_folder import locked
 from flows.steps import StepValue, reused_steps
@@ -64,6 +65,7 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
     """
     check_against_registries(job)
     open_loadable(job, progress=progress)
+    check_layers(job)
 
 
 def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = silent) -> AuditResult:
@@ -102,8 +104,10 @@ def conduct(
         targeted = _targeted(job, clean, call=call, progress=progress)
     with _timed(spent, "bias probes"):
         bias = _bias(job, call=call, progress=progress)
+    with _timed(spent, "inside the network"):
+        inside = _inside(job, call=call, progress=progress)
     subjects = tuple(describe(open_classifier(job, name)) for name in names) + tuple(subject for subject, _ in bias)
-    findings += [*universal, *targeted, *(finding for _, finding in bias)]
+    findings += [*universal, *targeted, *(finding for _, finding in bias), *inside]
     return conclude(job, subjects=subjects, images=image_records(job), findings=findings, tables=tables)
 
 
@@ -137,6 +141,10 @@ def _targeted(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progres
 def _bias(job: AuditJob, *, call: Call, progress: Progress) -> list[tuple[Subject, Finding]]:
     values = {e.name: (e, call("bias", e.name, probe, job, e, progress)) for e in bias_entries(job)}
     return bias_findings(values)
+
+
+def _inside(job: AuditJob, *, call: Call, progress: Progress) -> list[Finding]:
+    return [inside_finding(call("inside", e.name, look_inside, job, e, progress)) for e in inside_entries(job)]
 
 
 @contextmanager

@@ -59,6 +59,7 @@ def _left_out(job: AuditJob) -> list[str]:
         "universal perturbations and their transfer": job.plan.universal,
         "targeted fooling": job.plan.targeted,
         "reliance on backgrounds and other shortcuts (bias probes)": job.plan.bias,
+        "what can be seen inside the networks (filters, activation maps, patches)": job.plan.inside,
     }
     return [f"{name}: not in the plan" for name, section in stages.items() if not section]
 
