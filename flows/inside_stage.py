@@ -238,9 +238,11 @@ def _claim(name: str, maps: Mapping[Key, Maps], checks: Mapping[Key, Randomisati
     if not maps:
         return f"None of the methods of the plan can explain {name}; the reasons are listed below."
     passed = sum(check is not None and check.passed for check in checks.values())
+    kinds = f"{passed} of {len(maps)} kinds of maps" if len(maps) > 1 else f"{passed} of 1 kind of map"
+    verb = "was" if passed == 1 else "were"
     return (
-        f"Of {len(maps)} kind(s) of maps of {name}, {passed} were shown to depend on what the network learned "
-        "(randomisation check). The pictures show correlates, not causes."
+        f"{kinds} of {name} {verb} shown to depend on what the network learned (randomisation check). "
+        "The pictures show correlates, not causes."
     )
 
 
