@@ -104,6 +104,7 @@ def test_each_control_stands_beside_the_rate_it_controls(full: Evidence) -> None
         ("universal", "noise_control"): "fooling_rate",
         ("transfer", "noise_control"): "worst_transfer",
         ("bias", "flip_rate_placebo"): "flip_rate_other_background",
+        ("inside", "pointing_game random"): "pointing_game gradcam",
     }
     standing = {check.finding.id: check.standing for check in control_checks(full)}
     assert standing["bias/confounded"] == "above the control"
