@@ -18,6 +18,8 @@ from wolfhound.progress import Progress
 
 CHECKED_AT_MOST = 8
 """Photographs that the randomisation check looks at: its intervals are over networks, not over photographs."""
+STAGES, DRAWS = 5, 8
+"""Groups of layers that are randomised in turn, and networks without any learned weight."""
 
 Key = tuple[str, str]
 """A method and the layer that was asked of it; "" where the method chooses, or knows none."""
@@ -89,9 +91,7 @@ def explain_photographs(
     checks, checked = {}, ""
     if check:
         subjects, targets, checked = _check_subjects(placed, slots[0])
-        with progress(f"randomisation check of {classifier.name}", 1) as advance:
-            checks = check_maps(classifier, subjects, targets, keys, seed=seed)
-            advance(1)
+        checks = check_maps(classifier, subjects, targets, keys, seed=seed, progress=progress)
     return Explanation(
         classifier,
         tuple(files),
@@ -151,22 +151,27 @@ def _check_subjects(pixels: Tensor, targets: Targets) -> tuple[Tensor, Targets, 
 
 
 def check_maps(
-    classifier: Classifier, pixels: Tensor, targets: Targets, keys: Sequence[Key], *, seed: int
+    classifier: Classifier, pixels: Tensor, targets: Targets, keys: Sequence[Key], *, seed: int, progress: Progress
 ) -> dict[Key, RandomisationCheck | None]:
     """Return the randomisation check by key; None where fewer than 2 maps vary."""
+    if not keys:
+        return {}
     original = maps_of(classifier, pixels, targets, keys)
     able = [key for key in keys if len(varied(original[key])) >= 2]
     # The layers found in the trained network are kept: a shuffled one is the same network.
     layers = {key: (key[0], original[key].layer) for key in able}
 
-    def explained(copied: Classifier) -> dict[str, Maps]:
-        found = maps_of(copied, pixels, targets, list(dict.fromkeys(layers.values())))
-        return {_name(key): found[layers[key]] for key in able}
-
     if not able:
         return dict.fromkeys(keys)
     named = {_name(key): original[key] for key in able}
-    checks = randomisation_checks(classifier, named, explained, seed=seed)
+    with progress(f"randomisation check of {classifier.name}", STAGES + DRAWS) as advance:
+
+        def explained(copied: Classifier) -> dict[str, Maps]:
+            found = maps_of(copied, pixels, targets, list(dict.fromkeys(layers.values())))
+            advance(1)
+            return {_name(key): found[layers[key]] for key in able}
+
+        checks = randomisation_checks(classifier, named, explained, seed=seed, stages=STAGES, draws=DRAWS)
     return {key: checks.get(_name(key)) for key in keys}
 
 

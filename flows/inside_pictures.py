@@ -6,12 +6,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from explainers.attributions import Neurons
 from explainers.base import Maps, Targets
 from explainers.filters import first_layer_filters
-from explainers.neurons import neuron_attributions
 from explainers.overlay import fade, picture
-from explainers.patches import Patches, StrongestPlaces, cut, cut_patches, strongest_places
+from explainers.patches import Patches, StrongestPlaces, cut_patches, drive_patches, strongest_places
 from explainers.ranking import grow
 from explainers.sheets import contact_sheet
 from flows.pictures import store_picture
@@ -122,7 +120,7 @@ def patches_gallery(
     drawn = torch.randperm(len(able), generator=torch.Generator().manual_seed(seed))[:channels]
     chosen = sorted(able[int(index)] for index in drawn)
     patches = cut_patches(found, images, channels=chosen)
-    guided, caution = _guided(classifier, images, found, patches, chosen)
+    guided, caution = _guided(classifier, images, found, chosen)
     rule = (
         f"{len(chosen)} of {len(able)} channels that answer, drawn at random (seed {seed}); of each the "
         f"{found.values.shape[1]} images of {found.searched} with the largest activation"
@@ -132,21 +130,15 @@ def patches_gallery(
 
 
 def _guided(
-    classifier: Classifier, images: ImageSet, found: StrongestPlaces, patches: Patches, chosen: list[int]
+    classifier: Classifier, images: ImageSet, found: StrongestPlaces, chosen: list[int]
 ) -> tuple[Tensor | None, str]:
     """Return guided backpropagation of each patch's unit, cut like the patch, and what must be said of it."""
-    rows = [found.channels.index(channel) for channel in chosen]
-    positions, places = found.images[rows].flatten(), found.places[rows].flatten(0, 1)
-    pixels = images.load(positions.numpy()).to(classifier.device, classifier.dtype)
-    units = torch.tensor(chosen, dtype=torch.int64).repeat_interleave(found.images.shape[1])
     try:
-        made = neuron_attributions(classifier, pixels, Neurons(found.layer, units, places))
+        driven = drive_patches(classifier, found, images, channels=chosen)
     except ModelError as error:
         return None, f"No guided backpropagation: {error}"
-    drawn = made.pictures().float().cpu()
-    cuts = [cut(one, window)[0] for one, window in zip(drawn, patches.windows, strict=True)]
     said = "Beside each patch stands its guided backpropagation around grey, each scaled by itself."
-    return torch.stack(cuts), f"{said} {made.caution}"
+    return driven.tiles.pictures, f"{said} {driven.caution}"
 
 
 def _patch_rows(

@@ -156,13 +156,9 @@ class _Look:
     def _checks(
         self, pixels: Tensor, targets: Targets, maps: Mapping[Key, Maps]
     ) -> dict[Key, RandomisationCheck | None]:
-        if not maps:
-            return {}
         few = slice(CHECKED_AT_MOST)
-        with self.progress(f"randomisation check of {self.classifier.name}", 1) as advance:
-            checks = check_maps(self.classifier, pixels[few], targets.rows(few), list(maps), seed=self.seed)
-            advance(1)
-        return checks
+        subjects = (self.classifier, pixels[few], targets.rows(few))
+        return check_maps(*subjects, list(maps), seed=self.seed, progress=self.progress)
 
     def _compared(
         self, images: ImageSet, pixels: Tensor, targets: Targets, maps: Mapping[Key, Maps]
