@@ -16,6 +16,8 @@ from explainers.ranking import grow
 HEAT = "inferno"
 SIGNED = "PuOr_r"
 _WHITE = 255
+PIXELS_SHOWN = 0.995
+"""Share of the pixels of a pixel-level map that its scale covers; what exceeds it is drawn at full strength."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,8 @@ def explanation_sheet(
     """Return one photograph under every map: a row a class, a column a method and layer.
 
     Maps of one column share their scale, which runs from 0 to the column's largest value: a class for which there is
-    little evidence looks pale beside one with much. Columns are of different units and share none.
+    little evidence looks pale beside one with much. Columns are of different units and share none. Of maps that have a
+    value for each pixel a few outliers would leave the rest dark: their scale ends at the `PIXELS_SHOWN` quantile.
 
     Args:
         photograph: `[3,H,W]` in [0, 1].
@@ -57,8 +60,11 @@ def explanation_sheet(
         )
     size = (photograph.shape[-2], photograph.shape[-1])
     grown = {key: grow(raw[None], size=size)[0].float() for key, raw in raws.items()}
-    tops = {column: max(float(grown[row, column].max()) for row in rows) for column in columns}
-    tiles = [[_heat_tile(photograph, grown[row, column], tops[column]) for column in columns] for row in rows]
+    tops = {column: max(_full_scale(raws[row, column], size) for row in rows) for column in columns}
+    tiles = [
+        [_heat_tile(photograph, grown[row, column], float(raws[row, column].max()), tops[column]) for column in columns]
+        for row in rows
+    ]
     headings = list(rows)
     if difference is not None:
         first, second = (_named(rows, name) for name in difference)
@@ -76,13 +82,25 @@ def explanation_sheet(
     )
 
 
-def _heat_tile(photograph: Tensor, raw: Tensor, top: float) -> Tile:
-    """A map on the scale of its column. Without any positive value it is empty, and says so."""
-    own = float(raw.max())
+def _full_scale(raw: Tensor, size: tuple[int, int]) -> float:
+    """What is drawn at full strength: the largest value of a coarse map, a high quantile of a map of pixels."""
+    values = raw.detach().float().cpu().flatten()
+    if tuple(raw.shape) != size:
+        return float(values.max())
+    rank = max(1, round(PIXELS_SHOWN * len(values)))
+    quantile = float(values.kthvalue(rank).values)
+    return quantile if quantile > 0 else float(values.max())
+
+
+def _heat_tile(photograph: Tensor, grown: Tensor, own: float, top: float) -> Tile:
+    """A map, whose largest value is `own`, on the scale of its column. One without positive values says so."""
     if own <= 0:
-        return Tile(fade(photograph, torch.zeros_like(raw), colours=HEAT), "nothing speaks for it")
+        return Tile(fade(photograph, torch.zeros_like(grown), colours=HEAT), "nothing speaks for it")
+    shown = fade(photograph, (grown / top).clamp(0, 1), colours=HEAT)
+    if own > top:
+        return Tile(shown, f"max {own:.3g}, drawn to {top:.3g}")
     note = "" if own == top else f" ({100 * own / top:.0f}\N{NO-BREAK SPACE}%)"
-    return Tile(fade(photograph, (raw / top).clamp(0, 1), colours=HEAT), f"max {own:.3g}{note}")
+    return Tile(shown, f"max {own:.3g}{note}")
 
 
 def _signed_tile(photograph: Tensor, values: Tensor) -> Tile:

@@ -41,7 +41,8 @@ def figure_of(explanation: Explanation, image: int, *, format: Literal["png", "s
         share = 100 * float(explanation.probabilities[image, index])
         row = Heading(names[index], f"class {index}, {share:.1f} %{_contrast(explanation)}")
         panels += [
-            Panel(row, Heading(maps.method, maps.layer), maps.raw[image]) for maps in explanation.maps[slot].values()
+            Panel(row, Heading(maps.method, maps.layer or "no layer"), maps.raw[image])
+            for maps in explanation.maps[slot].values()
         ]
     cautions = dict.fromkeys(maps.caution for maps in explanation.maps[0].values() if maps.caution)
     lines = [verdict_line(maps, explanation.checks.get(key), explanation) for key, maps in explanation.maps[0].items()]

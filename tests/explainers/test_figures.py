@@ -9,6 +9,7 @@ from PIL import Image
 
 from explainers.figures import Heading, Remark, Scale, Sheet, Tile, draw
 from explainers.overlay import colour_table, fade, signed_picture
+from explainers.ranking import grow
 from explainers.sheets import (
     Panel,
     attribution_picture,
@@ -122,14 +123,30 @@ def panels_of(wolf, husky):
 
 def test_rows_share_the_scale_of_their_column():
     photograph = torch.full((3, 4, 4), 0.5)
-    wolf, husky = torch.zeros(4, 4), torch.zeros(4, 4)
+    wolf, husky = torch.zeros(2, 2), torch.zeros(2, 2)
     wolf[0, 0], husky[0, 0] = 4.0, 1.0
     sheet = explanation_sheet(photograph, panels_of(wolf, husky), title="t", difference=("wolf", "husky"))
     assert [tile.caption for row in sheet.tiles for tile in row[1:]] == ["max 4", "max 1 (25\N{NO-BREAK SPACE}%)", "±3"]
-    quarter = fade(photograph, husky / 4)
+    quarter = fade(photograph, grow(husky[None], size=(4, 4))[0].float() / 4)
     assert np.array_equal(sheet.tiles[1][1].picture, quarter)
-    assert not np.array_equal(sheet.tiles[1][1].picture, fade(photograph, husky))
+    assert not np.array_equal(sheet.tiles[1][1].picture, fade(photograph, grow(husky[None], size=(4, 4))[0].float()))
     assert sheet.tiles[1][0] is None
+
+
+def test_outliers_of_a_map_of_pixels_do_not_set_its_scale():
+    raw = torch.zeros(40, 40)
+    raw[:20], raw[0, 0] = 2.0, 80.0
+    photograph = torch.full((3, 40, 40), 0.5)
+    (row,) = explanation_sheet(photograph, [Panel(WOLF, COLUMN, raw)], title="t").tiles
+    assert row[1].caption == "max 80, drawn to 2"
+    assert np.array_equal(row[1].picture, fade(photograph, (raw / 2).clamp(max=1)))
+
+
+def test_a_peak_between_the_pixels_is_still_the_columns_largest_value():
+    raw = torch.zeros(3, 3)
+    raw[1, 1] = 5.0
+    (row,) = explanation_sheet(torch.full((3, 8, 8), 0.5), [Panel(WOLF, COLUMN, raw)], title="t").tiles
+    assert row[1].caption == "max 5"
 
 
 def test_a_map_that_speaks_for_nothing_says_so():
