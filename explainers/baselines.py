@@ -33,11 +33,15 @@ def centre_prior(count: int, *, size: tuple[int, int], seed: int = 0) -> Tensor:
 
 
 def blurred_random(count: int, *, size: tuple[int, int], seed: int) -> Tensor:
-    """Return the maps of `random_maps`, each blurred by a Gaussian of `BLUR_WIDTH` of the shorter side.
+    """Return uniform noise blurred by a Gaussian of `BLUR_WIDTH` of the shorter side, `[count,H,W]` float64.
 
-    The image's border is mirrored, so that it is neither darker nor calmer than the middle.
+    Drawn on a larger field, of which the middle is kept: mirrored or empty borders would make the noise livelier or
+    calmer along the image's edges, and its highest place would tend to lie there or never.
     """
-    return gaussian_blur(random_maps(count, size=size, seed=seed)[:, None], deviation=BLUR_WIDTH * min(size))[:, 0]
+    deviation = BLUR_WIDTH * min(size)
+    margin = max(1, round(3 * deviation))
+    wide = random_maps(count, size=(size[0] + 2 * margin, size[1] + 2 * margin), seed=seed)
+    return gaussian_blur(wide[:, None], deviation=deviation)[:, 0, margin:-margin, margin:-margin].contiguous()
 
 
 BASELINES: Mapping[str, Callable[..., Tensor]] = MappingProxyType(

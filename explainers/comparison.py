@@ -42,10 +42,15 @@ class Against:
     better: bool
 
     @property
-    def text(self) -> str:
-        """As it is printed: "+0.12 [+0.05, +0.19] against random"."""
+    def interval_text(self) -> str:
+        """The difference as it is printed: "+0.120 [+0.050, +0.190]"."""
         bounds = self.difference.interval
-        return f"{self.difference.mean:+.3f} [{bounds.low:+.3f}, {bounds.high:+.3f}] against {self.baseline}"
+        return f"{self.difference.mean:+.3f} [{bounds.low:+.3f}, {bounds.high:+.3f}]"
+
+    @property
+    def text(self) -> str:
+        """With the baseline: "+0.120 [+0.050, +0.190] against random"."""
+        return f"{self.interval_text} against {self.baseline}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -125,7 +125,7 @@ def patches_gallery(
         f"{len(chosen)} of {len(able)} channels that answer, drawn at random (seed {seed}); of each the "
         f"{found.values.shape[1]} images of {found.searched} with the largest activation"
     )
-    note = f"{found.fields.text}. {len(found.silent)} channels answer to no image. {caution}"
+    note = f"Receptive field: {found.fields.text}. Channels that answer to no image: {len(found.silent)}. {caution}"
     return Gallery(title, _patch_rows(store, found, patches, guided, chosen), rule, note)
 
 

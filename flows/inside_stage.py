@@ -283,9 +283,11 @@ def _quantities(compared: Comparison | None) -> dict[str, Quantity]:
 def _quantity(compared: Comparison, score: str, method: str) -> Quantity:
     found = compared.mean(score, method)
     direction = "high is good" if HIGH_IS_GOOD[score] else "low is good"
-    others = "; ".join(f"{name} {compared.mean(score, name).mean:.3f}" for name in BASELINES)
-    differences = ", ".join(against.text for against in compared.against(score, method))
+    lines = [
+        f"{one.baseline} {compared.mean(score, one.baseline).mean:.3f}, difference {one.interval_text}"
+        for one in compared.against(score, method)
+    ]
     verdict = "better than every baseline" if compared.beats_all(score, method) else "NOT better than every baseline"
     unit = "logits" if "contrast" in score else "share"
-    meaning = f"{direction}; baselines: {others}; differences: {differences}; {verdict}"
+    meaning = "; ".join([direction, *lines, verdict])
     return Quantity(found.mean, unit, meaning, found.interval)

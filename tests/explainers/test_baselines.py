@@ -33,6 +33,18 @@ def test_the_centre_prior_is_its_formula():
             assert float(found[row, column]) == pytest.approx(np.exp(-0.5 * (height**2 + width**2)))
 
 
+def test_blurred_noise_is_as_lively_at_the_border_as_in_the_middle():
+    maps = BASELINES["blurred random"](800, size=(28, 28), seed=0)
+    deviations = maps.std(dim=0)
+    border, middle = deviations[0].mean(), deviations[12:16, 12:16].mean()
+    assert float(border / middle) == pytest.approx(1, abs=0.06)
+    corners = maps.flatten(1).argmax(dim=1)
+    rows, columns = corners // 28, corners % 28
+    outer = (torch.minimum(rows, 27 - rows) < 3) | (torch.minimum(columns, 27 - columns) < 3)
+    # The outer 3 pixels are 38 % of the image; highest places are a little more often there, as ridges end there.
+    assert float(outer.double().mean()) < 0.6
+
+
 def test_the_blur_is_scipys_with_mirrored_borders():
     images = torch.rand(2, 3, 20, 17, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found = gaussian_blur(images, deviation=1.5)

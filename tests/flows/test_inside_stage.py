@@ -87,7 +87,10 @@ def test_every_score_stands_beside_every_baseline(found) -> None:
         "deletion", "deletion, contrast", "insertion", "insertion, contrast",
     }  # fmt: skip
     for quantity in finding.quantities.values():
-        assert all(f"against {baseline}" in quantity.meaning for baseline in BASELINES)
+        direction, *beside, verdict = quantity.meaning.split("; ")
+        assert direction.endswith("is good")
+        assert [line.split(", difference ")[0].rsplit(" ", 1)[0] for line in beside] == list(BASELINES)
+        assert verdict.lower().endswith("better than every baseline")
         assert quantity.interval.low <= quantity.value <= quantity.interval.high
     ledger = pd.read_csv(io.BytesIO(job.store.get(finding.ledgers["scores per image"])))
     for name, quantity in finding.quantities.items():

@@ -32,8 +32,7 @@ def inside(folder: Folder, name: str) -> Finding:
             "deletion: gradcam": Quantity(
                 0.21,
                 "share",
-                "low is good; baselines: random 0.400; differences: -0.190 [-0.240, -0.140] against random; better "
-                "than every baseline",
+                "low is good; random 0.400, difference -0.190 [-0.240, -0.140]; better than every baseline",
                 Interval(0.18, 0.25, 0.95, "bootstrap"),
             )
         },
