@@ -12,10 +12,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from explainers.base import Targets
-from explainers.registry import explainer
+from explainers.layers import default_layer
+from explainers.registry import EXPLAINERS, explainer
 from flows.cli import main
 from flows.explain_choice import chosen_classes, chosen_methods, class_index, class_rows, slot_targets
+from flows.explain_files import summary_lines
 from flows.explain_model import ModelRequest, load_photographs, open_model
+from flows.explaining import explain_photographs, scores
 from wolfhound.errors import DataError, ModelError, PlanError
 from wolfhound.progress import silent
 
@@ -163,6 +166,31 @@ def test_a_network_that_fails_on_the_way_is_4(folder: Path, here) -> None:
     code, _, errors = here("fragile.py:Fragile", "one.png", *FACTORY, "-l", "second", "-o", "none")
     assert code == 4
     assert "broke off: RuntimeError: no single images" in errors
+
+
+@pytest.mark.parametrize("method", [name for name in EXPLAINERS if name not in ("cam", "rise", "lime")])
+def test_every_method_gives_maps_in_its_place_and_an_unchecked_figure_says_so(folder: Path, opened, method) -> None:
+    """CAM cannot explain this network, and RISE and LIME ask it thousands of times."""
+    files = [folder / "one.png", folder / "two.png"]
+    pixels = load_photographs(files, opened)
+    logits = scores(opened.classifier, pixels)
+    classes = [[1, 0], [0]]
+    found = explain_photographs(
+        opened.classifier, files, pixels, logits, classes, methods=[method], check=False, progress=silent
+    )
+    layer = "" if method in PIXELS else opened_layer(opened)
+    expected = explainer(method).explain(opened.classifier, pixels, Targets.of([1, 0]))
+    (maps,) = found.maps[0].values()
+    assert maps.layer == expected.layer == layer
+    torch.testing.assert_close(maps.raw, expected.raw, rtol=1e-3, atol=1e-6)
+    assert any("randomisation check not run" in line for line in summary_lines(found))
+
+
+PIXELS = ("occlusion", "saliency", "smoothgrad", "integrated-gradients", "guided-backpropagation", "deconvnet")
+
+
+def opened_layer(opened) -> str:
+    return default_layer(opened.classifier)
 
 
 def test_classes_are_found_by_name_index_and_rank() -> None:
