@@ -13,7 +13,7 @@ def text_width(text: str, *, points: float, bold: bool = False) -> float:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextToPath
 
-    font = FontProperties(family="DejaVu Sans", size=points, weight="bold" if bold else "normal")  # type: ignore[arg-type]
+    font = FontProperties(family="DejaVu Sans", size=points, weight="bold" if bold else "normal")
     width, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
     return float(width) / 72
 

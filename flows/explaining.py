@@ -56,7 +56,9 @@ class Explanation:
 def scores(classifier: Classifier, pixels: Tensor, *, batch_size: int = 16) -> Tensor:
     """Return the logits `[N,K]` of the photographs, on the CPU."""
     with torch.no_grad(), frozen(classifier.module):
-        parts = [classifier.logits(part.to(classifier.device, classifier.dtype)) for part in pixels.split(batch_size)]
+        starts = range(0, len(pixels), batch_size)
+        batches = (pixels[start : start + batch_size].to(classifier.device, classifier.dtype) for start in starts)
+        parts = [classifier.logits(batch) for batch in batches]
     return torch.cat(parts).float().cpu()
 
 
