@@ -16,6 +16,7 @@ from flows.bias_stage import bias_entries, bias_findings, probe
 from flows.clean_stage import clean_finding, measure_clean, stored_doubts
 from flows.conclusion import conclude, image_records
 from flows.environment import machine, versions
+from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
 from flows.ledgers import csv_bytes
 from flows.natural_stage import measure_natural, natural_entries, natural_finding
 from flows.planning import check_against_registries
@@ -72,6 +73,7 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
     check_against_registries(job)
     check_replayed(job)
     open_loadable(job, progress=progress)
+    check_layers(job)
 
 
 def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = silent) -> AuditResult:
@@ -114,8 +116,10 @@ def conduct(
         natural = _natural(job, clean, call=call, progress=progress)
     with _timed(spent, "bias probes"):
         bias = _bias(job, call=call, progress=progress)
+    with _timed(spent, "inside the network"):
+        inside = _inside(job, call=call, progress=progress)
     subjects = tuple(describe(open_classifier(job, name)) for name in names) + tuple(subject for subject, _ in bias)
-    findings += [*universal, *robust, *targeted, *natural, *(finding for _, finding in bias)]
+    findings += [*universal, *robust, *targeted, *natural, *(finding for _, finding in bias), *inside]
     return conclude(job, subjects=subjects, images=image_records(job), findings=findings, tables=tables)
 
 
@@ -191,6 +195,10 @@ def _natural(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress
 def _bias(job: AuditJob, *, call: Call, progress: Progress) -> list[tuple[Subject, Finding]]:
     values = {e.name: (e, call("bias", e.name, probe, job, e, progress)) for e in bias_entries(job)}
     return bias_findings(values)
+
+
+def _inside(job: AuditJob, *, call: Call, progress: Progress) -> list[Finding]:
+    return [inside_finding(call("inside", e.name, look_inside, job, e, progress)) for e in inside_entries(job)]
 
 
 @contextmanager

@@ -60,6 +60,7 @@ def _left_out(job: AuditJob) -> list[str]:
         "targeted fooling": job.plan.targeted,
         "natural robustness (common corruptions: noise, blur, weather, digital)": job.plan.natural,
         "reliance on backgrounds and other shortcuts (bias probes)": job.plan.bias,
+        "what can be seen inside the networks (filters, activation maps, patches)": job.plan.inside,
     }
     return [f"{name}: not in the plan" for name, section in stages.items() if not section]
 

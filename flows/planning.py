@@ -1,10 +1,11 @@
-"""What only the registries know about a plan: attacks, with the options that each takes, and corruptions."""
+"""What only the registries know about a plan: attacks and their options, corruptions and explainers."""
 
 from collections.abc import Callable
 from functools import partial
 
 from attacks import registry
 from attacks.corruptions.registry import chosen_corruptions
+from explainers.registry import EXPLAINERS, explainer
 from flows.audit_job import AuditJob
 from flows.universal_stage import planned_attack
 from wolfhound.errors import PlanError, fault_list
@@ -12,7 +13,7 @@ from wolfhound.plan import NaturalSection
 
 
 def check_against_registries(job: AuditJob) -> None:
-    """Raise unless every attack of the plan exists and takes the options given to it, and every corruption exists.
+    """Raise unless every attack, corruption and explainer of the plan exists and takes the options given to it.
 
     Raises:
         PlanError: names every fault.
@@ -29,8 +30,18 @@ def check_against_registries(job: AuditJob) -> None:
         faults += _faults(f"targeted[{i}]", make)
     for i, natural in enumerate(job.plan.natural):
         faults += _corruption_faults(f"natural[{i}]", natural)
+    for i, inside in enumerate(job.plan.inside):
+        faults += [f"inside[{i}]: {_explainer_fault(name)}" for name in inside.methods if name not in EXPLAINERS]
     if faults:
         raise PlanError(fault_list(f"{len(faults)} fault(s) in the plan:", faults))
+
+
+def _explainer_fault(name: str) -> str:
+    try:
+        explainer(name)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _corruption_faults(place: str, section: NaturalSection) -> list[str]:

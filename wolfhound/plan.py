@@ -164,6 +164,28 @@ class DemonstrationBias(Section):
     seed: int = Field(1, ge=0)
 
 
+class InsideSection(Section):
+    """What can be seen inside the classifiers: filters, class activation maps with their checks, strongest patches."""
+
+    classifiers: Names = "all"
+    filters: bool = Field(True, description="whether the first layer's filters are shown")
+    methods: tuple[str, ...] = Field(("gradcam", "layercam"), min_length=1, max_length=6)
+    layers: tuple[str, ...] = Field((), description="dotted names; each method's default where none is named")
+    images: int = Field(4, ge=1, le=12, description="how many held-out images are shown with their maps")
+    measured: int = Field(24, ge=8, description="how many held-out images the maps are measured on")
+    road: bool = Field(False, description="whether ROAD is measured too; it takes longer than all the rest")
+    patches: int = Field(4, ge=0, le=12, description="how many channels are shown with their strongest patches")
+    patches_layer: str | None = Field(None, description="dotted name; the first method's layer by default")
+
+    @model_validator(mode="after")
+    def _shown_are_measured(self) -> "InsideSection":
+        if self.images > self.measured:
+            raise ValueError(f"expected at most as many images shown as measured, got {self.images} of {self.measured}")
+        if len(set(self.methods)) != len(self.methods) or len(set(self.layers)) != len(self.layers):
+            raise ValueError("expected every method and every layer once")
+        return self
+
+
 class CriterionSection(Section):
     """A threshold fixed before the run. The gate is closed if one is not met."""
 
@@ -204,6 +226,7 @@ class AuditPlan(Section):
     targeted: tuple[TargetedSection, ...] = ()
     natural: tuple[NaturalSection, ...] = ()
     bias: tuple[DemonstrationBias, ...] = ()
+    inside: tuple[InsideSection, ...] = ()
     criteria: tuple[CriterionSection, ...] = ()
     fixed_on: datetime.date | None = Field(None, description="the day on which the criteria were fixed")
 
@@ -228,6 +251,11 @@ class AuditPlan(Section):
         if self.images.source == "demonstration" and sum(dict(self.splits).values()) >= self.images.count:
             faults.append(f"the splits leave none of the {self.images.count} demonstration images to train on")
         faults += _too_many_images(self)
+        faults += [
+            f"inside[{index}].measured is {section.measured}, but the report split has {self.splits.report} images"
+            for index, section in enumerate(self.inside)
+            if section.measured > self.splits.report
+        ]
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -261,4 +289,5 @@ def _references(plan: AuditPlan) -> list[tuple[str, tuple[str, ...]]]:
     places += [(f"robust[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.robust)]
     places += [(f"robust[{index}].surrogate", (s.surrogate,)) for index, s in enumerate(plan.robust) if s.surrogate]
     places += [(f"natural[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.natural)]
+    places += [(f"inside[{index}].classifiers", section.classifiers) for index, section in enumerate(plan.inside)]
     return [(place, names) for place, names in places if not isinstance(names, str)]

@@ -32,7 +32,7 @@ def plan(tmp_path: Path) -> Path:
 
 def test_help_names_every_command_and_the_exit_codes(tmp_path: Path) -> None:
     said = wolfhound("--help", cwd=tmp_path).stdout
-    for command in ("run", "demo", "report", "verify", "doctor", "plan"):
+    for command in ("run", "demo", "explain", "report", "verify", "doctor", "plan"):
         assert f" {command} " in said
     assert "Exit codes" in said
 

@@ -40,11 +40,15 @@ natural:
   - {classifiers: [first], corruptions: [fog, gaussian_noise, jpeg_compression], severities: [1, 5], images: 20}
 bias:
   - {source: demonstration, training_images: 200, probe_images: 60, shown: 2}
+inside:
+  - {classifiers: [first], methods: [gradcam], images: 2, measured: 8, patches: 1}
 criteria:
   - {id: accurate, text: Recognises held-out images., rate: clean.accuracy, at_least: 1 %}
   - {id: universal, text: Keeps its prediction., rate: universal.fooling_rate, at_most: 0 %}
   - {id: elsewhere, text: Keeps its prediction., rate: transfer.worst_transfer, subjects: none-of-them, at_most: 30 %}
 """
+
+KINDS = ("clean", "universal", "transfer", "targeted", "natural", "bias")
 
 
 def wolfhound(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -94,11 +98,8 @@ def test_nothing_is_written_outside_the_run_folder_and_the_cache(run_folder: Pat
 
 
 def test_every_stage_left_its_findings(evidence: Evidence) -> None:
-    counts = {
-        kind: len(findings(evidence, kind))
-        for kind in ("clean", "universal", "transfer", "targeted", "natural", "bias")
-    }
-    assert counts == {"clean": 2, "universal": 3, "transfer": 3, "targeted": 2, "natural": 1, "bias": 2}
+    counts = {kind: len(findings(evidence, kind)) for kind in (*KINDS, "inside")}
+    assert counts == {"clean": 2, "universal": 3, "transfer": 3, "targeted": 2, "natural": 1, "bias": 2, "inside": 1}
 
 
 def test_the_table_is_what_the_ledgers_say(run_folder: Path, evidence: Evidence) -> None:
@@ -160,6 +161,17 @@ def test_the_pdf_reads_back_with_the_table_and_the_verdict(run_folder: Path, evi
     assert "nan" not in text.lower().split()
     assert {"evidence.json", "plan.yaml", "run.json"} <= set(reader.attachments)
     assert reader.attachments["evidence.json"][0] == (run_folder / "evidence.json").read_bytes()
+
+
+def test_every_map_stands_beside_its_sanity_check_and_every_hit_beside_the_baselines(evidence: Evidence) -> None:
+    (finding,) = findings(evidence, "inside")
+    assert all("randomisation check" in text for text in finding.facts.values())
+    assert set(finding.controls) < set(finding.rates)
+    assert len(finding.controls) == 3
+    assert [gallery.title for gallery in finding.galleries][:2] == [
+        "First-layer filters",
+        "Images under their class activation maps",
+    ]
 
 
 def test_a_second_run_redoes_nothing_and_finds_the_same(
