@@ -19,10 +19,10 @@ from explainers.randomisation import RandomisationCheck
 from flows.audit_job import AuditJob
 from flows.explaining import CHECKED_AT_MOST, Key, check_maps, maps_of, scores
 from flows.inside_pictures import filters_gallery, maps_gallery, patches_gallery
+from flows.ledgers import csv_bytes
 from flows.steps import StepValue, pack
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
-from flows.universal_stage import csv_bytes
 from wolfhound.classifier import Classifier
 from wolfhound.errors import ModelError, fault_list
 from wolfhound.evidence import Artefact, Finding, Gallery, Quantity

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from attacks.doubts import transfer_stronger
 from flows.audit_job import AuditJob
 from flows.ledgers import column
@@ -10,7 +12,7 @@ from flows.steps import StepValue, unpack
 from flows.table_stage import NOISE, noise_column
 from flows.universal_findings import UniversalResults
 from flows.universal_stage import UniversalEntry
-from wolfhound.evidence import Finding, RateTable
+from wolfhound.evidence import Doubt, Finding, RateTable
 from wolfhound.metrics import fooling_rate
 
 
@@ -53,10 +55,6 @@ def replay_finding(
     rates = {f"file {source}": fooling_rate(clean, column(ledger, entry.column(source))) for source in entry.sources}
     worst = max(entry.sources, key=lambda source: rates[f"file {source}"].share)
     top, noise = rates[f"file {worst}"], fooling_rate(clean, column(ledger, noise_column(entry.threat)))
-    ahead = None
-    if direct is not None:
-        own, other = column(ledger, direct), column(ledger, entry.column(worst))
-        ahead = transfer_stronger(clean, own, other, name=f"the replayed perturbation {worst}")
     return Finding(
         id=f"transfer/{entry.name}/{target}",
         kind="transfer",
@@ -78,8 +76,17 @@ def replay_finding(
         ledgers={f"predictions of {target}": unpack(results.ledgers[target]["ledger"])},
         artefacts={source: unpack(read[entry.column(source)]["deltas"]) for source in entry.sources},
         reproduce=job.command,
-        doubts=results.doubts[target] if ahead is None else (*results.doubts[target], ahead),
+        doubts=(*results.doubts[target], *_ahead_of(direct, entry.column(worst), ledger, name=worst)),
     )
+
+
+def _ahead_of(direct: str | None, replayed: str, ledger: pd.DataFrame, *, name: str) -> tuple[Doubt, ...]:
+    """Return a doubt where a file does more than what was computed on the network itself."""
+    if direct is None:
+        return ()
+    clean, own, other = (column(ledger, which) for which in ("clean", direct, replayed))
+    found = transfer_stronger(clean, own, other, name=f"the replayed perturbation {name}")
+    return () if found is None else (found,)
 
 
 def _files(entry: ReplayEntry, read: Mapping[str, StepValue]) -> dict[str, str]:
