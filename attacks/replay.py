@@ -170,7 +170,7 @@ def _mat(name: str, data: bytes) -> Any:
             "(in MATLAB: load it, then save('converted.mat', 'r', '-v7'))"
         )
     try:
-        found = scipy.io.loadmat(io.BytesIO(data))
+        found = scipy.io.loadmat(io.BytesIO(data))  # type: ignore[arg-type]  # the stubs know of paths alone
     except (MatReadError, ValueError, TypeError, LookupError, OSError, NotImplementedError, zlib.error) as error:
         raise DataError(f"{name}: expected a MATLAB file ({error})") from error
     return {key: value for key, value in found.items() if not key.startswith("__")}

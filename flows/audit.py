@@ -81,7 +81,8 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
         for table in evidence.tables:
             job.store.write(f"tables/{table.name}.csv", csv_bytes(rate_frame(table)))
         with progress("writing the report", 1) as advance:
-            render(job.store)
+            key, stamping = (None, None) if job.signing is None else job.signing.load()
+            render(job.store, key=key, stamping=stamping)
             advance(1)
         return AuditResult(evidence, exit_code(overall(evidence.judgements)), job.store.seal())
 

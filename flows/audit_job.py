@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from flows.steps import Step
+from reports.signing.choice import SigningChoice
 from wolfhound.plan import AuditPlan
 from wolfhound.plan_reading import parse_plan
 from wolfhound.store import EvidenceStore, sha256
@@ -24,6 +25,7 @@ class AuditJob:
         root: the run folder.
         cache: decoded images and trained demonstration classifiers; shared by audits.
         command: how a person runs it again, as findings print it.
+        signing: whose key signs the report; None leaves it unsigned.
     """
 
     source: bytes
@@ -31,6 +33,7 @@ class AuditJob:
     root: Path
     cache: Path
     command: str
+    signing: SigningChoice | None = None
 
     @property
     def plan(self) -> AuditPlan:

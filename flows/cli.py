@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import process_settings
+from flows import process_settings, signing_commands
+from flows.signing_commands import Certificate, Chain, Key, LongTerm, Timestamp, Trust
+from reports.signing.choice import SigningChoice
 from wolfhound import __version__
 from wolfhound.errors import WolfhoundError
 from wolfhound.plan import AuditPlan
@@ -40,6 +42,8 @@ app = typer.Typer(
 )
 plan_app = typer.Typer(help="Check a plan, or print its JSON schema.", no_args_is_help=True)
 app.add_typer(plan_app, name="plan")
+app.add_typer(signing_commands.keys_app, name="keys")
+app.command()(signing_commands.sign)
 
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Run folder. By default runs/NAME.")]
 Cache = Annotated[
@@ -85,10 +89,19 @@ def run(
     cache: Cache = None,
     quiet: Quiet = False,
     without_prefect: Plain = False,
+    key: Key = None,
+    certificate: Certificate = None,
+    chain: Chain = None,
+    timestamp: Timestamp = "",
+    long_term: LongTerm = False,
+    trust: Trust = None,
 ) -> None:
     """Run an audit plan to its report, going on where an earlier run of it broke off."""
     command = f"wolfhound run {plan.name}"
-    raise typer.Exit(_audit(read_plan(plan), command, output, cache, quiet=quiet, plain=without_prefect))
+    signing = signing_commands.chosen(key, certificate, chain, timestamp, trust, long_term=long_term)
+    raise typer.Exit(
+        _audit(read_plan(plan), command, output, cache, quiet=quiet, plain=without_prefect, signing=signing)
+    )
 
 
 @app.command(epilog=_CODES)
@@ -104,7 +117,16 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wolfhound"
 
 
-def _audit(plan: PlanFile, command: str, output: Path | None, cache: Path | None, *, quiet: bool, plain: bool) -> int:
+def _audit(
+    plan: PlanFile,
+    command: str,
+    output: Path | None,
+    cache: Path | None,
+    *,
+    quiet: bool,
+    plain: bool,
+    signing: SigningChoice | None = None,
+) -> int:
     """Run an audit and return its exit code: bad input is told apart from a run that broke off."""
     wanted_cache = (cache or plan.plan.cache or default_cache()).resolve()
     process_settings.configure(wanted_cache, prefect=not plain)
@@ -116,7 +138,7 @@ def _audit(plan: PlanFile, command: str, output: Path | None, cache: Path | None
 
     folder = plan.path.resolve().parent if plan.path else Path.cwd()
     root = (output or plan.plan.output or Path("runs") / plan.plan.name).resolve()
-    job = AuditJob(plan.source, folder, root, wanted_cache, command)
+    job = AuditJob(plan.source, folder, root, wanted_cache, command, signing)
     prepare(job, progress=console_progress(quiet=quiet))
     if not quiet:
         say(f"auditing {len(job.plan.classifiers)} classifier(s) into {root}")
@@ -178,13 +200,14 @@ def report(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run
 @app.command()
 def verify(
     path: Annotated[Path, typer.Argument(metavar="RUN-OR-PDF", help="A run folder, or a report.pdf.")],
+    trust: Trust = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
-    """Check every stored byte: changed, missing or added files, and a report's attachments. Exit code 1 on a fault."""
+    """Check every stored byte, a report's attachments, its numbers and its signature. Exit code 1 on a fault."""
     from flows.verifying import verify_path
     from wolfhound import verification
 
-    checks = verify_path(path)
+    checks = verify_path(path, trust=trust or ())
     if as_json:
         typer.echo(verification.as_json(checks))
     else:

@@ -15,6 +15,7 @@ from flows.audit import AuditResult, run_audit
 from flows.audit_job import AuditJob
 from flows.console import console_progress
 from flows.steps import StepValue
+from reports.signing.choice import SigningChoice
 
 TAG = "wolfhound"
 
@@ -37,9 +38,11 @@ def through_prefect(kind: str, label: str, function: Callable[..., StepValue], /
 
 
 @flow(name="wolfhound-audit", flow_run_name="audit into {output}", persist_result=False)
-def audit_flow(plan: str, folder: str, output: str, cache: str, command: str, quiet: bool) -> AuditResult:
+def audit_flow(
+    plan: str, folder: str, output: str, cache: str, command: str, quiet: bool, signing: SigningChoice | None = None
+) -> AuditResult:
     """Run a prepared audit: `plan` is the text of a plan, `folder` what its relative paths are meant from."""
-    job = AuditJob(plan.encode(), Path(folder), Path(output), Path(cache), command)
+    job = AuditJob(plan.encode(), Path(folder), Path(output), Path(cache), command, signing)
     return run_audit(job, call=through_prefect, progress=console_progress(quiet=quiet))
 
 
@@ -52,5 +55,6 @@ def run_audit_flow(job: AuditJob, *, quiet: bool = False) -> AuditResult:
         cache=str(job.cache),
         command=job.command,
         quiet=quiet,
+        signing=job.signing,
     )
     return result

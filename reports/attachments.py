@@ -6,36 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reports.attached import AttachedFile
 from reports.matrix import rate_table_csv
+from reports.provenance import bill, envelope, statement
+from reports.signing.keys import SigningKey
 from wolfhound import __version__
 from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Artefact, Evidence
-from wolfhound.store import EvidenceStore, sha256
+from wolfhound.store import EvidenceStore
 
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = "wolfhound-manifest/1"
 LEDGER_BYTES = 8_000_000
-_MEDIA_TYPES = {".json": "application/json", ".csv": "text/csv", ".yaml": "text/yaml"}
-
-
-@dataclass(frozen=True)
-class AttachedFile:
-    """One file inside the PDF. `path` is where the run folder has the same bytes; empty if it has them nowhere."""
-
-    name: str
-    data: bytes
-    description: str
-    path: str = ""
-
-    @property
-    def sha256(self) -> str:
-        """The SHA-256 of the bytes in hex."""
-        return sha256(self.data)
-
-    @property
-    def media_type(self) -> str:
-        """The media type by the name's ending, the same on every machine."""
-        return next((kind for end, kind in _MEDIA_TYPES.items() if self.name.endswith(end)), "application/octet-stream")
 
 
 @dataclass(frozen=True)
@@ -49,8 +31,10 @@ class Attachments:
         return next(file for file in self.files if file.name == name)
 
 
-def collect(store: EvidenceStore, evidence: Evidence) -> Attachments:
+def collect(store: EvidenceStore, evidence: Evidence, *, key: SigningKey | None = None) -> Attachments:
     """Return everything that is attached, with the manifest over all of it and over every artefact of the evidence.
+
+    With a `key`, the statement is attached once more in an envelope that the key signed.
 
     Raises:
         EvidenceError: a file is missing.
@@ -62,10 +46,24 @@ def collect(store: EvidenceStore, evidence: Evidence) -> Attachments:
         _document(store, "plan.yaml", "The audit plan as it was given"),
     ]
     ledgers, left_out = _ledgers(store, evidence)
-    files = [*documents, *_tables(evidence), *ledgers]
+    tables = list(_tables(evidence))
+    provenance = _provenance(store, evidence, tuple(documents), key)
+    files = [*documents, *tables, *ledgers, *provenance]
     manifest = AttachedFile(MANIFEST, manifest_bytes(files, evidence), "Digests of all attachments and artefacts")
     ordered = tuple(sorted([*files, manifest], key=lambda file: file.name))
     return Attachments(ordered, left_out)
+
+
+def _provenance(
+    store: EvidenceStore, evidence: Evidence, documents: tuple[AttachedFile, ...], key: SigningKey | None
+) -> Iterator[AttachedFile]:
+    attested = statement.statement_bytes(evidence, documents, artefacts(evidence))
+    yield AttachedFile(statement.NAME, attested, "What this audit attests, for machines (in-toto)", statement.NAME)
+    listed = bill.bill_bytes(evidence, store.run_record(), evidence_sha256=documents[0].sha256)
+    yield AttachedFile(bill.NAME, listed, "Classifiers, images and software (CycloneDX ML-BOM)", bill.NAME)
+    if key is not None:
+        sealed = envelope.envelope_bytes(attested, key)
+        yield AttachedFile(envelope.NAME, sealed, "The statement, signed (DSSE)", envelope.NAME)
 
 
 def _document(store: EvidenceStore, name: str, description: str) -> AttachedFile:

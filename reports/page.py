@@ -12,6 +12,7 @@ from reports.attachments import Attachments
 from reports.charts import all_shares, line_chart, strip
 from reports.crosswalk import clauses_by_section, map_clauses
 from reports.pictures import PNG, SVG, WOFF2, Link, Pictures, font
+from reports.provenance.envelope import openssl_commands
 from reports.register import control_checks, register, unjudged
 from reports.sections import Section, capability, sections
 from reports.typefaces import FONTS
@@ -25,13 +26,25 @@ LABELS_SHOWN = 8
 
 
 @dataclass(frozen=True)
+class Signer:
+    """Whose key signs the report, as far as its pages say: they are written before they are signed."""
+
+    name: str
+    fingerprint: str
+    algorithm: str
+    demonstration: bool
+    chain: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Audit:
-    """Everything that a report is made of."""
+    """Everything that a report is made of. `signer` is None where nobody signs."""
 
     evidence: Evidence
     run: RunRecord
     attachments: Attachments
     pictures: Pictures
+    signer: Signer | None = None
 
 
 def fill(audit: Audit, link: Link, *, screen: bool) -> str:
@@ -62,6 +75,8 @@ def _documents(audit: Audit) -> dict[str, Any]:
         "evidence": audit.evidence,
         "run": audit.run,
         "attachments": audit.attachments,
+        "signer": audit.signer,
+        "signature_commands": () if audit.signer is None else openssl_commands(audit.signer.algorithm),
         "evidence_sha256": audit.attachments["evidence.json"].sha256,
         "created": f"{wording.moment(audit.run.finished):%Y-%m-%dT%H:%M:%SZ}",
         "version": __version__,

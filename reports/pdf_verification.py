@@ -1,13 +1,13 @@
 """Checks a report's PDF against what is attached to it, without a network and without the run folder.
 
 What digests can't show is said as plainly as what they show: whether an unsigned PDF's pages were exchanged can be
-checked against the sums of its run folder only, or by rendering the attached evidence again.
+checked against the sums of its run folder only, or by rendering the attached evidence again. A signature covers them.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +17,8 @@ from pypdf import PdfReader
 from pypdf.generic import DictionaryObject, IndirectObject
 
 from reports.attachments import MANIFEST, MANIFEST_SCHEMA
+from reports.provenance.check import attachment_checks
+from reports.signing.check import SignatureReport, signature_report
 from reports.xmp import Digests, read_digests
 from wolfhound.errors import EvidenceError
 from wolfhound.evidence import load_evidence, load_run
@@ -27,15 +29,16 @@ EVIDENCE = "evidence.json"
 _END = re.compile(rb"startxref\s+\d+\s+%%EOF")
 
 
-def pdf_faults(path: Path) -> list[str]:
+def pdf_faults(path: Path, *, roots: Sequence[Any] | None = None) -> list[str]:
     """Return everything that is wrong with a report's PDF, one line a fault; empty if nothing is."""
-    return [f"{check.name}: {check.detail}" for check in pdf_checks(path) if check.ok is False]
+    return [f"{check.name}: {check.detail}" for check in pdf_checks(path, roots=roots) if check.ok is False]
 
 
-def pdf_checks(path: Path) -> list[Check]:
+def pdf_checks(path: Path, *, roots: Sequence[Any] | None = None) -> list[Check]:
     """Return every check of a report's PDF in order, passed or not.
 
-    A file that cannot be read as a PDF is one failed check, never an exception.
+    `roots` are trusted root certificates, for the signer's identity (see `reports.signing.check`). A file that cannot
+    be read as a PDF is one failed check, never an exception.
     """
     try:
         data = path.read_bytes()
@@ -46,12 +49,14 @@ def pdf_checks(path: Path) -> list[Check]:
         content = _Content.of(reader)
     except Exception as error:  # a forged file may break the parser in any way, and each way is a failed check
         return [Check("file", False, f"expected a PDF with attachments, but it cannot be read: {error}")]
+    signature = signature_report(data, roots=roots)
     return [
-        _one_revision(data),
+        *_revision_checks(data, content, signature),
         *_manifest_checks(content),
         *_digest_checks(content),
+        *_provenance_checks(content),
         *_document_checks(content),
-        _pages_check(path, data),
+        _pages_check(path, data, signature),
     ]
 
 
@@ -89,12 +94,33 @@ def _embedded(reader: PdfReader) -> list[tuple[str, bytes]]:
     Not from the name tree alone: a file that is hidden from it is found too.
     """
     found: list[tuple[str, bytes]] = []
-    for number in range(1, cast(int, reader.trailer["/Size"])):
+    numbers = {number for generation in reader.xref.values() for number in generation} | set(reader.xref_objStm)
+    for number in sorted(numbers):
         specification = reader.get_object(IndirectObject(number, 0, reader))
         if isinstance(specification, dict) and specification.get("/Type") == "/Filespec":
             name = str(specification.get("/UF", specification.get("/F", "")))
             found.append((name, specification["/EF"]["/F"].get_object().get_data()))
     return found
+
+
+def _revision_checks(data: bytes, content: _Content, signature: SignatureReport) -> list[Check]:
+    """Check the signature and that it is the one which the report announces; without one, that nothing was appended."""
+    announced = () if content.digests is None else content.digests.signer
+    if not signature.checks:
+        checks = [_one_revision(data)]
+        if announced:
+            what = f"the report names the certificate {announced[0]} as its signer's, but no signature is there"
+            checks.append(Check("signature", False, f"cut off: {what}"))
+        return checks
+    same = bool(announced) and signature.certificates == announced
+    detail = "the certificates of the signature are those that the report names"
+    return [*signature.checks, Check("announced signer", same, detail if same else f"not so: {detail}")]
+
+
+def _provenance_checks(content: _Content) -> list[Check]:
+    digest = hashlib.sha256(content.attachments.get(EVIDENCE, b"")).hexdigest()
+    signer = "" if content.digests is None else next(iter(content.digests.signer), "")
+    return attachment_checks(content.attachments, evidence_sha256=digest, signer=signer)
 
 
 def _one_revision(data: bytes) -> Check:
@@ -169,10 +195,13 @@ def _document_checks(content: _Content) -> list[Check]:
     return checks
 
 
-def _pages_check(path: Path, data: bytes) -> Check:
-    """Check the whole file against the sums of the run folder it lies in, if it lies in one."""
+def _pages_check(path: Path, data: bytes, signature: SignatureReport) -> Check:
+    """Check the whole file against the sums of the run folder it lies in, if it lies in one, or by its signature."""
     name = "pages"
     sums = path.parent / SUMS
+    if not sums.is_file() and signature.checks:
+        detail = "the signature covers every page" if signature.covers_all else "the signature does not vouch for them"
+        return Check(name, signature.covers_all, detail)
     if not sums.is_file():
         return Check(
             name,

@@ -5,14 +5,18 @@ from pathlib import Path
 
 from reports import wording
 from reports.attachments import MANIFEST, collect
-from reports.page import Audit, fill
+from reports.page import Audit, Signer, fill
 from reports.pdf import write_pdf
 from reports.pictures import MemoryLinks, Pictures, data_uri
+from reports.provenance import bill, envelope, statement
+from reports.signing.keys import SigningKey
+from reports.signing.pades import TimeStamping, sign_pdf
 from reports.xmp import Digests
 from wolfhound.store import EvidenceStore
 
 HTML_NAME = "report.html"
 PDF_NAME = "report.pdf"
+PROVENANCE = (statement.NAME, envelope.NAME, bill.NAME)
 
 
 @dataclass(frozen=True)
@@ -23,27 +27,37 @@ class RenderedReport:
     pdf: Path
 
 
-def render(store: EvidenceStore) -> RenderedReport:
+def render(
+    store: EvidenceStore, *, key: SigningKey | None = None, stamping: TimeStamping | None = None
+) -> RenderedReport:
     """Write report.html and report.pdf into the run folder, from what it stores alone, and return where they are.
 
-    The same evidence gives the same bytes. The folder is not sealed: whoever calls this does that afterwards.
+    The same evidence gives the same bytes; a `key` signs the statement and the PDF on top of them. The folder is not
+    sealed: whoever calls this does that afterwards.
 
     Raises:
-        EvidenceError: a file or a value that the report needs is missing or malformed.
+        EvidenceError: a file or a value that the report needs is missing or malformed, or the key does not sign.
         VerificationError: a stored file isn't what its digest says.
     """
-    audit = read(store)
+    audit = read(store, key=key)
     html = html_bytes(audit)
     pdf = pdf_bytes(audit)
+    signed = pdf if key is None else sign_pdf(pdf, key, stamping=stamping)
+    for name in PROVENANCE:
+        (store.root / name).unlink(missing_ok=True)  # of an earlier rendering, perhaps with another key
+    for file in audit.attachments.files:
+        if file.path in PROVENANCE:
+            store.write(file.path, file.data)
     store.write(HTML_NAME, html)
-    store.write(PDF_NAME, pdf)
+    store.write(PDF_NAME, signed)
     return RenderedReport(store.root / HTML_NAME, store.root / PDF_NAME)
 
 
-def read(store: EvidenceStore) -> Audit:
+def read(store: EvidenceStore, *, key: SigningKey | None = None) -> Audit:
     """Return everything that a report is made of, read and checked."""
     evidence = store.evidence()
-    return Audit(evidence, store.run_record(), collect(store, evidence), Pictures(store))
+    signer = None if key is None else Signer(key.name, key.fingerprint, key.algorithm, key.demonstration, key.chain)
+    return Audit(evidence, store.run_record(), collect(store, evidence, key=key), Pictures(store), signer)
 
 
 def html_bytes(audit: Audit) -> bytes:
@@ -55,6 +69,10 @@ def pdf_bytes(audit: Audit) -> bytes:
     """Return the report as PDF/A-3a and PDF/UA-1 with its evidence attached."""
     links = MemoryLinks()
     html = fill(audit, links, screen=False)
-    digests = Digests(audit.attachments["evidence.json"].sha256, audit.attachments[MANIFEST].sha256)
+    digests = Digests(
+        audit.attachments["evidence.json"].sha256,
+        audit.attachments[MANIFEST].sha256,
+        () if audit.signer is None else (audit.signer.fingerprint, *audit.signer.chain),
+    )
     created = wording.moment(audit.run.finished)
     return write_pdf(html, links, audit.attachments, digests=digests, created=created)

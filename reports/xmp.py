@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 PDFUA = "http://www.aiim.org/pdfua/ns/id/"
 WOLFHOUND = "urn:wolfhound:report:1#"
+UNSIGNED = "unsigned"
 _EXTENSION = "http://www.aiim.org/pdfa/ns/extension/"
 _SCHEMA = "http://www.aiim.org/pdfa/ns/schema#"
 _PROPERTY = "http://www.aiim.org/pdfa/ns/property#"
@@ -21,10 +22,15 @@ _PREFIXES = {
 
 @dataclass(frozen=True)
 class Digests:
-    """The SHA-256 digests, in hex, of the attached evidence and of the attached manifest."""
+    """SHA-256 digests in hex: of the attached evidence, the attached manifest and the signature's certificates.
+
+    `signer`, its own certificate first, is empty in a report that nobody signs. It stands in the signed bytes, so a
+    report whose signature was cut off still says that it had one.
+    """
 
     evidence: str
     manifest: str
+    signer: tuple[str, ...] = ()
 
 
 def declare(metadata: Any, digests: Digests) -> None:
@@ -51,6 +57,7 @@ def _extended(data: bytes, digests: Digests) -> bytes:
         (PDFUA, "part", "1"),
         (WOLFHOUND, "evidenceSha256", digests.evidence),
         (WOLFHOUND, "manifestSha256", digests.manifest),
+        (WOLFHOUND, "signerSha256", " ".join(digests.signer) or UNSIGNED),
     ):
         ElementTree.SubElement(description, f"{{{uri}}}{name}").text = text
     schemas = ElementTree.SubElement(rdf, f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
@@ -60,6 +67,7 @@ def _extended(data: bytes, digests: Digests) -> bytes:
     declared = {
         "evidenceSha256": ("Text", "external", "SHA-256 of the attached evidence.json"),
         "manifestSha256": ("Text", "external", "SHA-256 of the attached manifest.json"),
+        "signerSha256": ("Text", "external", "SHA-256 of the certificates of the signature, or unsigned"),
     }
     _schema(bag, "Wolfhound report", WOLFHOUND, "wolfhound", declared)
     return bytes(ElementTree.tostring(rdf, encoding="utf-8"))
@@ -85,6 +93,14 @@ def read_digests(xmp: bytes) -> Digests | None:
         root = ElementTree.fromstring(xmp.strip())
     except ElementTree.ParseError:
         return None
-    evidence = root.findtext(f".//{{{WOLFHOUND}}}evidenceSha256")
-    manifest = root.findtext(f".//{{{WOLFHOUND}}}manifestSha256")
-    return None if evidence is None or manifest is None else Digests(evidence, manifest)
+    evidence, manifest, signer = (_property(root, f"{name}Sha256") for name in ("evidence", "manifest", "signer"))
+    if evidence is None or manifest is None or signer is None:
+        return None
+    return Digests(evidence, manifest, () if signer == UNSIGNED else tuple(signer.split()))
+
+
+def _property(root: ElementTree.Element, name: str) -> str | None:
+    """Return a property of ours: RDF may write it as an element or, as who signs the file does, as an attribute."""
+    key = f"{{{WOLFHOUND}}}{name}"
+    text = root.findtext(f".//{key}")
+    return text if text is not None else next((value for e in root.iter() if (value := e.get(key)) is not None), None)

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from reports.render import RenderedReport, render
+from reports.signing.demonstration_key import PASSWORD, make_demonstration_key
+from reports.signing.keys import load_key
 from tests.reports import sample
 from tests.reports.test_render import hostile_store
 
@@ -36,13 +38,16 @@ def class_path() -> str:
 
 
 @pytest.mark.peers
-def test_full_bare_and_hostile_reports_are_pdf_a_3a_and_pdf_ua_1(
+def test_full_bare_hostile_and_signed_reports_are_pdf_a_3a_and_pdf_ua_1(
     small_report: RenderedReport, bare_report: RenderedReport, tmp_path: Path
 ) -> None:
     path = class_path()
     hostile = sample.small_run(tmp_path / "run")
     hostile_store(hostile)
-    files = [small_report.pdf, bare_report.pdf, render(hostile).pdf]
+    signed = sample.small_run(tmp_path / "signed")
+    made = make_demonstration_key(tmp_path)
+    key = load_key(made.key, password=PASSWORD)
+    files = [small_report.pdf, bare_report.pdf, render(hostile).pdf, render(signed, key=key).pdf]
     source = Path(__file__).with_name("VeraCheck.java")
     command = ["java", "-cp", path, str(source), *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
