@@ -14,7 +14,7 @@ setup: ## prepare system, .venv and packages; nothing where that is done
 	@scripts/setup.sh
 
 test: setup ## run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 audit: setup ## run the demonstration audit and write its report
 	@status=0; $(BIN)/wolfhound demo $(ARGS) || status=$$?; \

@@ -4,9 +4,9 @@ A new attack is one file that implements one of the two protocols, one line in t
 contract test.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,17 +17,25 @@ from wolfhound.errors import PlanError
 from wolfhound.images import ImageSet
 from wolfhound.progress import Advance
 
+Tier = Literal["quick", "nightly", "certification"]
+Tiers = Mapping[Tier, Mapping[str, Any]]
+"""How thoroughly to attack: the options that each tier puts in place of an attack's defaults (see `attacks.budget`)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """A universal perturbation as it stands after a pass over the crafting images.
+    """A universal perturbation as it stands after an update.
+
+    Only those with `seen` 0, at the end of a pass, are measured; the others are there to go on from.
 
     Attributes:
         delta: `[3,H,W]` on the pixel scale, at the image set's size; the driver projects and rounds it.
         passes: finished passes over the crafting images.
         gradients: gradients with respect to one image taken so far (a backward pass for one image counts one).
-        state: whatever else the attack needs to go on from here (an optimiser's moments, say).
+        state: whatever else the attack needs to go on from here (an optimiser's moments, say). A proposal is never
+            changed once it was yielded, nor are its tensors.
         finished: whether the attack stops here by its own rule.
+        seen: images of the present pass already used; 0 between passes.
     """
 
     delta: Tensor
@@ -35,23 +43,33 @@ class Proposal:
     gradients: int
     state: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     finished: bool = False
+    seen: int = 0
 
 
 @runtime_checkable
 class UniversalAttack(Protocol):
-    """Looks for one perturbation that changes the prediction of most images."""
+    """Looks for one perturbation that changes the prediction of most images.
+
+    `gradients_exact` says whether `gradients` is exact or an upper bound.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
     source: ClassVar[str]
+    tiers: ClassVar[Tiers]
+    gradients_exact: ClassVar[bool]
 
     def steps(self, images: int) -> int:
-        """Return how many steps `proposals` will advance in all for that many crafting images (for a progress bar)."""
+        """Return how many steps `proposals` advances in all: one for each of that many images in each pass."""
+        ...
+
+    def gradients(self, images: int) -> int:
+        """Return how many gradients with respect to one image a run takes, for each network that it is crafted on."""
         ...
 
     def proposals(
         self,
-        classifier: Classifier,
+        classifiers: Sequence[Classifier],
         images: ImageSet,
         threat: Threat,
         *,
@@ -60,11 +78,12 @@ class UniversalAttack(Protocol):
         advance: Advance,
         resume: Proposal | None = None,
     ) -> Iterator[Proposal]:
-        """Yield a proposal after every pass over `images`.
+        """Yield a proposal after every pass over `images`, and as often within one as it can be resumed there.
 
-        Called inside `frozen`. `chunk` is how many images go through the network at once: it bounds memory and may
-        change the result by round-off only. Going on from `resume` with the generator as it stood when that proposal
-        was yielded gives the same proposals as never having stopped.
+        Called with every classifier `frozen`. It is crafted on all of `classifiers` alike (see `attacks.ensemble`).
+        `chunk` is how many images go through a network at once: it bounds memory and may change the result by
+        round-off only. Going on from `resume` with the generator as it stood when that proposal was yielded gives the
+        same proposals as never having stopped; so what is drawn before the first pass is kept in the state.
         """
         ...
 

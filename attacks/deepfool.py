@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attacks.threat import Norm
 from wolfhound.classifier import Classifier
 
 BEYOND = 1e-4
@@ -46,7 +47,7 @@ def deepfool(
     for step in range(max_steps + 1):
         at, logits = _logits_with_graph(classifier, pixels[active] + (1 + overshoot) * total[active])
         if step == 0:
-            rivals = _rivals(logits.detach(), labels, candidates)
+            rivals = strongest_rivals(logits.detach(), labels, candidates)
         left = logits.detach().argmax(dim=1) != labels[active]
         crossed[active[left]] = True
         active = active[~left]
@@ -56,7 +57,7 @@ def deepfool(
             at, logits = _logits_with_graph(classifier, at.detach()[~left])
         with torch.enable_grad():
             margins = logits.gather(1, rivals[active]) - logits.gather(1, labels[active, None])
-        total[active] += _nearest_boundary(margins, at)
+        total[active] += nearest_boundary(margins, at)
         gradients += margins.numel()
     return DeepFoolSteps((1 + overshoot) * total, crossed, gradients)
 
@@ -67,13 +68,17 @@ def _logits_with_graph(classifier: Classifier, pixels: Tensor) -> tuple[Tensor, 
         return at, classifier.logits(at)
 
 
-def _rivals(logits: Tensor, labels: Tensor, candidates: int) -> Tensor:
+def strongest_rivals(logits: Tensor, labels: Tensor, candidates: int) -> Tensor:
+    """Return the classes but the label with the highest logits, int64 `[B,min(candidates, classes) - 1]`."""
     others = logits.scatter(1, labels[:, None], -torch.inf)
     return others.topk(min(candidates, logits.shape[1]) - 1, dim=1).indices
 
 
-def _nearest_boundary(margins: Tensor, pixels: Tensor) -> Tensor:
+def nearest_boundary(margins: Tensor, pixels: Tensor, norm: Norm = "l2") -> Tensor:
     """Return the step of each image to the nearest linearised boundary; zero where every gradient vanishes.
+
+    `margins` `[B,rivals]`, each rising through 0 at its boundary, with their graph in `pixels` `[B,3,H,W]`. L2: by
+    |f| / ||w|| along w / ||w||; linf (section 2.3 of the paper, q = 1): by |f| / ||w||_1 along sign(w).
 
     One backward pass for each rival over the whole batch, keeping only the nearest so far: on the CPU faster than
     vectorised gradients or a repeated batch from 5 images on, and its memory does not grow with the candidates.
@@ -86,11 +91,15 @@ def _nearest_boundary(margins: Tensor, pixels: Tensor) -> Tensor:
             margin = margins[:, rival]
             reached = margin.sum()
         (slope,) = torch.autograd.grad(reached, pixels, retain_graph=rival + 1 < rivals)
-        length = slope.flatten(1).norm(dim=1)
+        length = slope.flatten(1).norm(p=2 if norm == "l2" else 1, dim=1)
         distance = torch.where(length > 0, margin.detach().abs() / length, torch.inf)
         closer = distance < nearest
-        unit = slope / length.clamp_min(torch.finfo(length.dtype).tiny)[:, None, None, None]
+        unit = _unit(slope, length) if norm == "l2" else slope.sign()
         moved = (distance + BEYOND)[:, None, None, None] * unit
         step = torch.where(closer[:, None, None, None], moved, step)
         nearest = torch.where(closer, distance, nearest)
     return step
+
+
+def _unit(slope: Tensor, length: Tensor) -> Tensor:
+    return slope / length.clamp_min(torch.finfo(length.dtype).tiny)[:, None, None, None]

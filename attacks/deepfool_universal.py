@@ -1,18 +1,23 @@
 """DeepFool-UAP: add up the smallest steps of the images that the perturbation does not fool yet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from attacks.base import Proposal, check_positive, clean_labels, images_to, in_groups, refuse_target
+from attacks.base import Proposal, Tiers, check_positive, images_to, in_groups, refuse_target
 from attacks.deepfool import deepfool
+from attacks.ensemble import Member, labelled
+from attacks.minibatches import State, minibatch_proposals, starting_point
 from attacks.threat import Threat
 from wolfhound.classifier import Classifier
 from wolfhound.images import ImageSet
 from wolfhound.progress import Advance
+
+FOOLED = "fooled"
+"""Images (for each network) that this pass met already fooled."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class DeepFoolUniversal:
        paper's rule one by one or 20 at a time 53 %, with reach 1 69 % (random sign noise 41 %). SqueezeNet 1.1,
        100 crafting images: the sum times 4 35 %, with reach 1 51 % (noise 43 %).
     3. The images are clipped to [0, 1] before DeepFool starts, as they are when they are judged.
+    4. On several networks, each image gives a step for each network that v does not fool it on yet.
 
     Attributes:
         passes: most passes over the crafting images.
@@ -57,6 +63,8 @@ class DeepFoolUniversal:
     name: ClassVar[str] = "deepfool_uap"
     title: ClassVar[str] = "DeepFool-UAP"
     source: ClassVar[str] = "Moosavi-Dezfooli et al., Universal adversarial perturbations, CVPR 2017"
+    tiers: ClassVar[Tiers] = {"quick": {"passes": 1}, "nightly": {}, "certification": {"passes": 10, "enough": 1.0}}
+    gradients_exact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_positive(self, "passes", "enough", "images_per_update", "steps_per_image")
@@ -70,9 +78,13 @@ class DeepFoolUniversal:
         """Return the images that all passes visit; an early end counts the rest as done."""
         return self.passes * images
 
+    def gradients(self, images: int) -> int:
+        """Return the most that a run can take: every image in every pass uses all its steps and candidates."""
+        return self.passes * images * self.steps_per_image * (self.candidates - 1)
+
     def proposals(
         self,
-        classifier: Classifier,
+        classifiers: Sequence[Classifier],
         images: ImageSet,
         threat: Threat,
         *,
@@ -81,63 +93,53 @@ class DeepFoolUniversal:
         advance: Advance,
         resume: Proposal | None = None,
     ) -> Iterator[Proposal]:
-        """Yield the perturbation after every pass (see `attacks.base.UniversalAttack`).
+        """Yield the perturbation after every group of images (see `attacks.base.UniversalAttack`).
 
         Raises:
             PlanError: the threat has a target; DeepFool leaves a class and reaches none in particular.
         """
         refuse_target(self.name, threat)
-        last = resume or Proposal(torch.zeros(3, *images.size), passes=0, gradients=0)
-        labels = clean_labels(classifier, images, chunk=chunk).to(classifier.device)
-        advance(last.passes * len(images))
-        while last.passes < self.passes and not last.finished:
-            last = self._pass(
-                classifier, images, labels, threat, last, generator=generator, chunk=chunk, advance=advance
-            )
-            yield last
-        advance((self.passes - last.passes) * len(images))
+        members = labelled(classifiers, images, threat, chunk=chunk)
 
-    def _pass(
-        self,
-        classifier: Classifier,
-        images: ImageSet,
-        labels: Tensor,
-        threat: Threat,
-        last: Proposal,
-        *,
-        generator: torch.Generator,
-        chunk: int,
-        advance: Advance,
-    ) -> Proposal:
-        delta = last.delta.to(classifier.device, classifier.dtype)
-        fooled = gradients = 0
-        for group in in_groups(torch.randperm(len(images), generator=generator), self.images_per_update):
-            update, met = torch.zeros_like(delta), 0
-            for part in in_groups(group, chunk):
-                step, already, taken = self._steps(classifier, images_to(classifier, images, part), labels[part], delta)
-                update += step
-                met += already
-                gradients += taken
-            delta = threat.project(delta + self._scaled(update, threat, unfooled=1 - met / len(group)))
-            fooled += met
-            advance(len(group))
-        finished = fooled >= self.enough * len(images)
-        return Proposal(delta, last.passes + 1, last.gradients + gradients, finished=finished)
+        def update(state: State, positions: Tensor) -> tuple[State, int]:
+            delta = state["delta"]
+            found = self._group(members, images, positions, delta, chunk=chunk)
+            unfooled = 1 - found.fooled / (len(positions) * len(members))
+            moved = threat.project(delta + self._scaled(found.step, threat, unfooled=unfooled))
+            return {"delta": moved, FOOLED: state[FOOLED] + found.fooled}, found.gradients
 
-    def _scaled(self, update: Tensor, threat: Threat, *, unfooled: float) -> Tensor:
-        length = float(update.norm())
-        if self.reach == 0 or length == 0:
-            return update
-        return update * (self.reach * unfooled * threat.l2_radius(update.numel()) / length)
+        def end_of_pass(state: State) -> tuple[State, bool]:
+            enough = float(state[FOOLED]) >= self.enough * len(images) * len(members)
+            return {**state, FOOLED: torch.zeros_like(state[FOOLED])}, enough
 
-    def _steps(self, classifier: Classifier, pixels: Tensor, labels: Tensor, delta: Tensor) -> tuple[Tensor, int, int]:
-        """Return the sum of the steps of the images not fooled yet, how many were fooled, and the gradients taken."""
-        shown = (pixels + delta).clamp(0, 1)
+        yield from minibatch_proposals(
+            update,
+            starting_point(classifiers, images.size, resume, **{FOOLED: torch.tensor(0)}),
+            len(images),
+            passes=self.passes,
+            images_per_update=self.images_per_update,
+            generator=generator,
+            advance=advance,
+            end_of_pass=end_of_pass,
+        )
+
+    def _group(
+        self, members: Sequence[Member], images: ImageSet, positions: Tensor, delta: Tensor, *, chunk: int
+    ) -> "_Steps":
+        total = _Steps(torch.zeros_like(delta), 0, 0)
+        for part in in_groups(positions, chunk):
+            for member in members:
+                total = total.plus(self._steps(member, images, part, delta))
+        return total
+
+    def _steps(self, member: Member, images: ImageSet, part: Tensor, delta: Tensor) -> "_Steps":
+        classifier, labels = member.classifier, member.known[part.to(member.known.device)]
+        shown = (images_to(classifier, images, part) + delta.to(classifier.device, classifier.dtype)).clamp(0, 1)
         with torch.no_grad():
             kept = classifier.logits(shown).argmax(dim=1) == labels
         already = int((~kept).sum())
-        if already == len(pixels):
-            return torch.zeros_like(delta), already, 0
+        if already == len(part):
+            return _Steps(torch.zeros_like(delta), already, 0)
         found = deepfool(
             classifier,
             shown[kept],
@@ -146,4 +148,22 @@ class DeepFoolUniversal:
             overshoot=self.overshoot,
             max_steps=self.steps_per_image,
         )
-        return found.delta[found.crossed].sum(dim=0), already, found.gradients
+        return _Steps(found.delta[found.crossed].sum(dim=0).to(delta), already, found.gradients)
+
+    def _scaled(self, update: Tensor, threat: Threat, *, unfooled: float) -> Tensor:
+        length = float(update.norm())
+        if self.reach == 0 or length == 0:
+            return update
+        return update * (self.reach * unfooled * threat.l2_radius(update.numel()) / length)
+
+
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """The sum of the steps of the images not fooled yet, how many were fooled, and the gradients taken."""
+
+    step: Tensor
+    fooled: int
+    gradients: int
+
+    def plus(self, other: "_Steps") -> "_Steps":
+        return _Steps(self.step + other.step, self.fooled + other.fooled, self.gradients + other.gradients)

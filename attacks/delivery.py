@@ -40,7 +40,8 @@ def quantised_levels(delta: Tensor, threat: Threat) -> Tensor:
     """Return `delta` `[...,3,H,W]` projected on the threat and rounded to 8-bit levels, int16, never above epsilon.
 
     linf: rounded to the nearest level, at most floor(255 epsilon). L2: rounded to the nearest level; where rounding
-    carries the perturbation over epsilon, it is shrunk first, as little as a bisection of 16 steps finds.
+    carries the perturbation over epsilon, it is shrunk first, as little as a bisection of 16 steps finds. Patch:
+    rounded to the nearest level.
 
     Raises:
         EvidenceError: not finite, or larger than epsilon after all (a broken projection).
@@ -51,6 +52,8 @@ def quantised_levels(delta: Tensor, threat: Threat) -> Tensor:
     if threat.norm == "linf":
         most = math.floor(255 * threat.epsilon * (1 + _ROUND_OFF))
         levels = exact.round().clamp(-most, most)
+    elif threat.norm == "patch":
+        levels = exact.round()
     else:
         levels = _rounded_within_l2(exact, threat)
     check_size(levels / 255, threat, name="rounded perturbation")

@@ -1,93 +1,29 @@
-"""Reasons not to trust a result, raised automatically. A finding with a doubt is inconclusive, never green."""
+"""Reasons not to trust a result, raised automatically. A finding with a doubt is inconclusive, never green.
+
+Here are those that need nothing but predictions, so that they can be raised again from a ledger, without the network;
+those about the network itself are in `attacks.network_doubts`. Each is explained in docs/doubts.md.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
-from wolfhound.classifier import Classifier, frozen
+from attacks.network_doubts import classifier_doubts as classifier_doubts
+from attacks.network_doubts import doubt
+from attacks.network_doubts import training_mode as training_mode
 from wolfhound.evidence import Doubt
-from wolfhound.metrics import Predictions, fooling_rate
-from wolfhound.statistics import mcnemar_exact
+from wolfhound.metrics import Predictions, accuracy, fooling_rate
+from wolfhound.statistics import Rate, mcnemar_exact
+
+Outcomes = NDArray[np.bool_]
 
 POINTS = 0.2
 """Percentage points by which an attack that knows less may be ahead of one that knows more before it is a doubt."""
 
-SILENT_SHARE = 0.01
-"""Share of images without an input gradient from which on the gradients count as masked."""
-
-
-def training_mode(module: nn.Module) -> Doubt | None:
-    """Return a doubt where any part of the network was handed over in training mode."""
-    parts = [name or "the network itself" for name, part in module.named_modules() if part.training]
-    if not parts:
-        return None
-    return Doubt(
-        "training-mode",
-        f"{len(parts)} part(s) of the network were handed over in training mode (the first: {parts[0]}). The audit put "
-        "it into evaluation mode; if the deployed network is not in it, it is not the one audited.",
-    )
-
-
-def classifier_doubts(classifier: Classifier, pixels: Tensor) -> tuple[Doubt, ...]:
-    """Return the doubts that a sample of images raises about the network itself.
-
-    `pixels` `[B,3,H,W]` in [0, 1]: a few dozen images are enough. Looks for training mode, two clean passes that
-    differ, outputs that are probabilities, and input gradients that vanish.
-    """
-    at_handover = training_mode(classifier.module)
-    with frozen(classifier.module), torch.no_grad():
-        sample = pixels.to(classifier.device, classifier.dtype)
-        first, second = classifier.logits(sample), classifier.logits(sample)
-    found = (at_handover, _randomised(first, second), _probabilities(first), _masked(classifier, sample))
-    return tuple(doubt for doubt in found if doubt is not None)
-
-
-def _randomised(first: Tensor, second: Tensor) -> Doubt | None:
-    spread = float((first - second).abs().max())
-    scale = float(first.abs().max())
-    if spread <= 1e-5 * max(scale, 1e-30):
-        return None
-    return Doubt(
-        "randomised",
-        f"two passes over the same images differ by up to {spread:.3g} in the logits: the network is randomised. Its "
-        "predictions change by themselves, and single gradients mislead an attack; average over its randomness.",
-    )
-
-
-def _probabilities(outputs: Tensor) -> Doubt | None:
-    rows = outputs.double()
-    sums = rows.sum(dim=1)
-    if bool((rows < 0).any()) or bool(((sums - 1).abs() > 1e-3).any()):
-        return None
-    return Doubt(
-        "probabilities",
-        "every row of the outputs is non-negative and sums to 1: these are probabilities, not logits. Gradients "
-        "through a softmax vanish where the network is confident; audit the network without its last softmax.",
-    )
-
-
-def _masked(classifier: Classifier, pixels: Tensor) -> Doubt | None:
-    """Return a doubt where the lead of the first class over the second has no gradient in the pixels."""
-    with frozen(classifier.module), torch.enable_grad():
-        at = pixels.detach().clone().requires_grad_()
-        best = classifier.logits(at).topk(2, dim=1).values
-        lead = (best[:, 0] - best[:, 1]).sum()
-        (gradient,) = torch.autograd.grad(lead, at, allow_unused=True) if lead.requires_grad else (None,)
-    if gradient is None:
-        silent = len(pixels)
-    else:
-        largest = gradient.flatten(1).abs().amax(dim=1)
-        silent = int((~(largest > 1e-12)).sum())
-    if silent < SILENT_SHARE * len(pixels):
-        return None
-    return Doubt(
-        "masked-gradients",
-        f"for {silent} of {len(pixels)} images the gradient of the prediction in the pixels is zero or not a number. "
-        "Attacks that follow it fail for that reason alone: a quantised, saturated or undifferentiable part hides it.",
-    )
+LEVEL = 0.05
+"""Level of the exact McNemar test that tells a lead from chance; divided by the number of pairs if there are many."""
 
 
 def epsilon_zero_doubt(clean: Predictions, control: Predictions) -> Doubt | None:
@@ -95,7 +31,7 @@ def epsilon_zero_doubt(clean: Predictions, control: Predictions) -> Doubt | None
     changed = int((clean != control).sum())
     if not changed:
         return None
-    return Doubt(
+    return doubt(
         "epsilon-zero",
         f"{changed} of {len(clean)} predictions differ between the clean images and the same images under a "
         "perturbation of size 0: the measurement itself is not reproducible.",
@@ -112,15 +48,23 @@ def weaker_than_noise(
     control = max(fooling_rate(clean, column).percent for column in noise)
     if attack >= control:
         return None
-    return Doubt(
+    return doubt(
         "weaker-than-noise",
         f"{name} fools {attack:.1f} % of the images, random noise of the same size {control:.1f} %: the attack did not "
         "work, so its failure says nothing about the network.",
     )
 
 
+def _lead(behind: Outcomes, ahead: Outcomes) -> tuple[float, float]:
+    """Return by how many points `ahead` succeeds more often on the same images, and the exact McNemar p-value of it."""
+    if behind.shape != ahead.shape or behind.ndim != 1:
+        raise ValueError(f"expected two outcome vectors of one length, got {behind.shape} and {ahead.shape}")
+    more, fewer = int(np.sum(ahead & ~behind)), int(np.sum(behind & ~ahead))
+    return 100 * (more - fewer) / len(behind), mcnemar_exact(more, fewer)
+
+
 def transfer_stronger(
-    clean: Predictions, direct: Predictions, transferred: Predictions, *, name: str, level: float = 0.05
+    clean: Predictions, direct: Predictions, transferred: Predictions, *, name: str, level: float = LEVEL
 ) -> Doubt | None:
     """Return a doubt where a perturbation from another network fools this one more than its own.
 
@@ -129,16 +73,90 @@ def transfer_stronger(
     """
     if not len(clean):
         return None
-    ahead = fooling_rate(clean, transferred).percent - fooling_rate(clean, direct).percent
-    by_transfer, by_own = transferred != clean, direct != clean
-    p_value = mcnemar_exact(int(np.sum(by_transfer & ~by_own)), int(np.sum(by_own & ~by_transfer)))
+    ahead, p_value = _lead(direct != clean, transferred != clean)
     if ahead <= POINTS or p_value >= level:
         return None
-    return Doubt(
+    return doubt(
         "transfer-stronger",
         f"{name}, crafted on another network, fools {ahead:.1f} points more images than the perturbation crafted "
         f"on this one (exact McNemar p = {p_value:.2g}): the direct attack was not carried to its end, or the "
         "gradients are masked.",
+    )
+
+
+def black_box_stronger(white: Outcomes, black: Outcomes, *, name: str, level: float = LEVEL) -> Doubt | None:
+    """Return a doubt where an attack that only asks succeeds on more images than the best one that has the gradients.
+
+    `white`, `black` `[N]`: success on the same images, of all white-box attacks together and of the black-box one. More
+    by over `POINTS` percentage points, and beyond chance (exact McNemar p below `level`).
+    """
+    if not len(white):
+        return None
+    ahead, p_value = _lead(white, black)
+    if ahead <= POINTS or p_value >= level:
+        return None
+    return doubt(
+        "black-box-stronger",
+        f"{name}, which has no gradients, succeeds on {ahead:.1f} points more images than the attacks that have them "
+        f"(exact McNemar p = {p_value:.2g}): the gradients mislead, and the white-box numbers are too low.",
+    )
+
+
+def not_monotone(by_epsilon: Sequence[tuple[float, Outcomes]], *, level: float = LEVEL) -> Doubt | None:
+    """Return a doubt where a larger perturbation succeeds less often than a smaller one on the same images.
+
+    `by_epsilon`: epsilon and success `[N]` of the same attack. Every pair of sizes is compared: the smaller one ahead
+    by over `POINTS` percentage points with an exact McNemar p below `level` over the number of pairs.
+    """
+    ordered = sorted(by_epsilon, key=lambda row: row[0])
+    pairs = [(small, large) for i, small in enumerate(ordered) for large in ordered[i + 1 :] if len(small[1])]
+    leads = [(small[0], large[0], *_lead(large[1], small[1])) for small, large in pairs]
+    beyond_chance = [row for row in leads if row[2] > POINTS and row[3] < level / len(leads)]
+    if not beyond_chance:
+        return None
+    small, large, ahead, p_value = max(beyond_chance, key=lambda row: row[2])
+    return doubt(
+        "not-monotone",
+        f"at epsilon {small:.4g} the attack succeeds on {ahead:.1f} points more images than at {large:.4g} (exact "
+        f"McNemar p = {p_value:.2g}), although whatever is allowed there is allowed here: it is stuck, so its numbers "
+        "are too low.",
+    )
+
+
+def above_chance(labels: Predictions, attacked: Predictions) -> Doubt | None:
+    """Return a doubt where an attack of linf 0.5 leaves more accuracy than always giving one answer has.
+
+    Within linf 0.5 every image can be turned into the same grey one, so no network can be right on more images than the
+    commonest label has. A doubt where the accuracy's whole Wilson 95 % interval lies above that.
+    """
+    if not len(labels):
+        return None
+    kept = accuracy(attacked, labels)
+    chance = Rate(int(np.bincount(labels).max()), len(labels), kept.denominator)
+    if kept.interval().low <= chance.share:
+        return None
+    return doubt(
+        "above-chance",
+        f"at linf 0.5, where every image can be made the same grey one, {kept.percent:.1f} % are still classified "
+        f"correctly; one answer for all would be right on {chance.percent:.1f} %. The attack does not work here.",
+    )
+
+
+def still_rising(once: Outcomes, twice: Outcomes, *, iterations: int, level: float = LEVEL) -> Doubt | None:
+    """Return a doubt where doubling the iterations still makes the attack succeed on more images.
+
+    `once`, `twice` `[N]`: success after `iterations` and after twice as many. More by over `POINTS` percentage points
+    and beyond chance (exact McNemar p below `level`).
+    """
+    if not len(once):
+        return None
+    ahead, p_value = _lead(once, twice)
+    if ahead <= POINTS or p_value >= level:
+        return None
+    return doubt(
+        "still-rising",
+        f"{2 * iterations} iterations instead of {iterations} make the attack succeed on {ahead:.1f} points more "
+        f"images (exact McNemar p = {p_value:.2g}): it has not converged, so its number is a lower bound only.",
     )
 
 
@@ -159,4 +177,4 @@ def ledger_doubts(
     found += [transfer_stronger(clean, column(own), column(name), name=name) for name in others]
     if zero is not None:
         found.append(epsilon_zero_doubt(clean, column(zero)))
-    return tuple(doubt for doubt in found if doubt is not None)
+    return tuple(each for each in found if each is not None)

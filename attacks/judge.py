@@ -22,6 +22,14 @@ from wolfhound.statistics import Rate
 
 LEDGER_COLUMNS = ("image", "label", "clean")
 
+Bounded = tuple[Tensor, Threat]
+"""A perturbation `[3,h,w]` on the pixel scale and the threat that it is held to when it is judged."""
+
+
+def under(threat: Threat, perturbations: Mapping[str, Tensor]) -> dict[str, Bounded]:
+    """Return each of `perturbations` with that one threat."""
+    return {name: (delta, threat) for name, delta in perturbations.items()}
+
 
 def predictions(classifier: Classifier, images: Tensor) -> Predictions:
     """Return the predicted class of each of `images`, uint8 `[B,3,H,W]`, as int64 `[B]`. Call it inside `frozen`.
@@ -59,17 +67,17 @@ def predict(
 def transfer_predictions(
     classifier: Classifier,
     images: ImageSet,
-    perturbations: Mapping[str, Tensor],
-    threat: Threat,
+    perturbations: Mapping[str, Bounded],
     *,
     batch_size: int = 64,
     progress: Progress = silent,
 ) -> pd.DataFrame:
     """Return the ledger of one target network: how it classifies every image clean and under each perturbation.
 
-    Each batch of images is read once and serves for the clean prediction and all `perturbations` (name to `[3,h,w]`);
-    only one batch and the perturbations are in memory. A perturbation of another size than the images is resampled as
-    `attacks.delivery.RESAMPLING` states. All are bounded by `threat` and rounded to 8 bit before they are applied.
+    Each batch of images is read once and serves for the clean prediction and all `perturbations`, whatever their
+    threats (name to `[3,h,w]` and threat; `under` gives several the same); only one batch and the perturbations are in
+    memory. A perturbation of another size than the images is resampled as `attacks.delivery.RESAMPLING` states. Each is
+    bounded by its threat and rounded to 8 bit before it is applied.
 
     Returns a table of one row an image: image (content hash), label, clean, and a column for each perturbation.
 
@@ -81,7 +89,8 @@ def transfer_predictions(
     if taken:
         raise EvidenceError(f"expected perturbations named otherwise than {LEDGER_COLUMNS}, got {taken}")
     levels = {
-        name: quantised_levels(resample(delta.cpu(), images.size), threat) for name, delta in perturbations.items()
+        name: quantised_levels(resample(delta.cpu(), images.size), threat)
+        for name, (delta, threat) in perturbations.items()
     }
     columns = {name: np.empty(len(images), dtype=np.int64) for name in ("clean", *levels)}
     work = len(images) * len(columns)

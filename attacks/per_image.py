@@ -21,6 +21,8 @@ from wolfhound.images import ImageSet
 from wolfhound.metrics import Predictions
 from wolfhound.progress import Progress, silent
 
+IMAGE_COLUMNS = ("image", "label", "target", "clean", "adversarial", "linf", "l2", "steps", "queries", "success")
+
 
 @dataclass(frozen=True, eq=False)
 class ImageAttackResult:
@@ -65,9 +67,31 @@ def attack_images(
         EvidenceError: the attack proposed something that is not finite.
         ModelError: a logit is NaN or infinite.
     """
+    seeds = torch.randint(2**63 - 1, (len(images),), generator=generator)
+    return attack_seeded(
+        attack, classifier, images, targets, threat, seeds=seeds, keep=keep, batch_size=batch_size, progress=progress
+    )
+
+
+def attack_seeded(
+    attack: ImageAttack,
+    classifier: Classifier,
+    images: ImageSet,
+    targets: NDArray[np.int64],
+    threat: Threat | None,
+    *,
+    seeds: Tensor,
+    keep: Sequence[int] = (),
+    batch_size: int = 64,
+    progress: Progress = silent,
+) -> ImageAttackResult:
+    """Return what `attack_images` does, with one given seed an image, int64 `[N]`.
+
+    Raises:
+        As `attack_images` does.
+    """
     wanted = torch.from_numpy(np.asarray(targets))
     _check_request(classifier, images, wanted, keep)
-    seeds = torch.randint(2**63 - 1, (len(images),), generator=generator)
     parts, kept = [], {}
     with frozen(classifier.module), progress(f"{classifier.name}: {attack.name}", len(images)) as advance:
         for positions, batch in uint8_batches(images, batch_size):
@@ -76,8 +100,7 @@ def attack_images(
             parts.append(part.assign(image=[images.hashes[i] for i in positions], label=images.labels[positions]))
             kept.update({i: delivered[i - positions[0]] for i in keep if positions[0] <= i <= positions[-1]})
             advance(len(batch))
-    columns = ["image", "label", "target", "clean", "adversarial", "linf", "l2", "steps", "queries", "success"]
-    ledger = pd.concat(parts, ignore_index=True)[columns]
+    ledger = pd.concat(parts, ignore_index=True)[list(IMAGE_COLUMNS)]
     shown = torch.stack([kept[i] for i in keep]) if keep else torch.empty((0, 3, *images.size), dtype=torch.uint8)
     return ImageAttackResult(ledger, tuple(keep), shown, attack.name, asdict(attack), threat)  # type: ignore[call-overload]
 

@@ -1,20 +1,72 @@
 """Every attack by its name. A new one is a line here; nothing is registered at run time."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from types import MappingProxyType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
+from attacks.adapters.peers import is_peer, peer_attack
+from attacks.apgd import ApgdCrossEntropy, ApgdTargeted
 from attacks.base import ImageAttack, UniversalAttack
+from attacks.carlini_wagner import CarliniWagner
+from attacks.cosine_universal import CosineUniversal
+from attacks.data_free_universal import DataFreeUniversal
+from attacks.deepfool_image import DeepFool
 from attacks.deepfool_universal import DeepFoolUniversal
+from attacks.df_universal import DfUniversal
+from attacks.dm_universal import DmUniversal
+from attacks.fab import FabTargeted
+from attacks.gradient_steps import FastGradient, MomentumGradient, ProjectedGradient
+from attacks.hopskipjump import HopSkipJump
+from attacks.patch_universal import PatchUniversal
+from attacks.sga_universal import SgaUniversal
 from attacks.sgd_universal import SgdUniversal
+from attacks.square import Square
 from attacks.targeted import TargetedAscent
 from wolfhound.errors import PlanError, fault_list
 
 UNIVERSAL: Mapping[str, type[UniversalAttack]] = MappingProxyType(
-    {attack.name: attack for attack in (DeepFoolUniversal, SgdUniversal)}
+    {
+        attack.name: attack
+        for attack in (
+            CosineUniversal,
+            DataFreeUniversal,
+            DeepFoolUniversal,
+            DfUniversal,
+            DmUniversal,
+            PatchUniversal,
+            SgaUniversal,
+            SgdUniversal,
+        )
+    }
 )
-IMAGE: Mapping[str, type[ImageAttack]] = MappingProxyType({attack.name: attack for attack in (TargetedAscent,)})
+WITHOUT_PHOTOGRAPHS: frozenset[str] = frozenset({DataFreeUniversal.name})
+"""Universal attacks that read no crafting image."""
+
+IMAGE: Mapping[str, type[ImageAttack]] = MappingProxyType(
+    {
+        attack.name: attack
+        for attack in (
+            TargetedAscent,
+            FastGradient,
+            ProjectedGradient,
+            MomentumGradient,
+            CarliniWagner,
+            DeepFool,
+            ApgdCrossEntropy,
+            ApgdTargeted,
+            FabTargeted,
+            Square,
+            HopSkipJump,
+        )
+    }
+)
+
+MINIMUM_NORM: frozenset[str] = frozenset({CarliniWagner.name, DeepFool.name, FabTargeted.name, HopSkipJump.name})
+"""Per-image attacks that keep the perturbation small and so work without a threat."""
+
+GOAL = "targeted"
+"""The field of an attack that can do both; the section of the plan sets it, never the options."""
 
 
 def make_universal(name: str, options: Mapping[str, object]) -> UniversalAttack:
@@ -26,13 +78,29 @@ def make_universal(name: str, options: Mapping[str, object]) -> UniversalAttack:
     return cast(UniversalAttack, _make(UNIVERSAL, "universal", name, options))
 
 
-def make_image(name: str, options: Mapping[str, object]) -> ImageAttack:
+def make_image(name: str, options: Mapping[str, object], *, targeted: bool | None = None) -> ImageAttack:
     """Return the per-image attack of that name with `options` in place of its defaults.
 
+    `targeted` says whether it is to reach a class or to leave one; None: whichever it does by itself.
+
     Raises:
-        PlanError: no such attack, or options that it does not have or cannot use; all of them are listed.
+        PlanError: no such attack, options that it does not have or cannot use (all of them are listed), or a goal that
+            it does not have.
     """
-    return cast(ImageAttack, _make(IMAGE, "per-image", name, options))
+    made = peer_attack(name, options) if is_peer(name) else _make(IMAGE, "per-image", name, options)
+    attack = cast(ImageAttack, made)
+    if targeted is None or attack.targeted == targeted:
+        return attack
+    if not can_choose_goal(type(attack)):
+        goal = "reach a class" if targeted else "leave a class"
+        able = ", ".join(sorted(key for key, kind in IMAGE.items() if can_choose_goal(kind)))
+        raise PlanError(f"{name}: expected an attack that can {goal}, got one that cannot (these can do both: {able})")
+    return cast(ImageAttack, replace(cast(Any, attack), targeted=targeted))
+
+
+def can_choose_goal(attack: type[ImageAttack]) -> bool:
+    """Return whether an attack can both reach a class and leave one."""
+    return any(part.name == GOAL for part in fields(cast(Any, attack)))
 
 
 def make(name: str, options: Mapping[str, object]) -> UniversalAttack | ImageAttack:
@@ -41,6 +109,8 @@ def make(name: str, options: Mapping[str, object]) -> UniversalAttack | ImageAtt
     Raises:
         PlanError: no such attack, or options that it does not have or cannot use; all of them are listed.
     """
+    if is_peer(name):
+        return cast(ImageAttack, peer_attack(name, options))
     everything: dict[str, type] = {**UNIVERSAL, **IMAGE}
     return cast(UniversalAttack | ImageAttack, _make(everything, "universal or per-image", name, options))
 
@@ -51,7 +121,7 @@ def defaults(attack: type) -> dict[str, Any]:
 
 
 def _options(attack: type) -> tuple[Field[Any], ...]:
-    return tuple(part for part in fields(attack) if part.default is not MISSING)
+    return tuple(part for part in fields(attack) if part.default is not MISSING and part.name != GOAL)
 
 
 def _make(table: Mapping[str, type], kind: str, name: str, options: Mapping[str, object]) -> object:

@@ -1,6 +1,6 @@
 """SGD-UAP: one perturbation that ascends the clipped cross-entropy of minibatch after minibatch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from attacks.base import Proposal, check_choice, check_positive, clean_labels, images_to, in_groups
+from attacks.base import Proposal, Tiers, check_choice, check_positive
+from attacks.ensemble import labelled, mean_gradient
+from attacks.minibatches import State, minibatch_proposals, starting_point
 from attacks.threat import Threat
 from wolfhound.classifier import Classifier
 from wolfhound.images import ImageSet
@@ -45,6 +47,8 @@ class SgdUniversal:
     name: ClassVar[str] = "sgd_uap"
     title: ClassVar[str] = "SGD-UAP"
     source: ClassVar[str] = "Shafahi et al., Universal Adversarial Training, AAAI 2020"
+    tiers: ClassVar[Tiers] = {"quick": {"passes": 3}, "nightly": {}, "certification": {"passes": 40}}
+    gradients_exact: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_positive(self, "passes", "images_per_update", "step", "clip")
@@ -54,9 +58,13 @@ class SgdUniversal:
         """Return the images that all passes visit."""
         return self.passes * images
 
+    def gradients(self, images: int) -> int:
+        """Return one gradient an image and pass."""
+        return self.passes * images
+
     def proposals(
         self,
-        classifier: Classifier,
+        classifiers: Sequence[Classifier],
         images: ImageSet,
         threat: Threat,
         *,
@@ -65,36 +73,31 @@ class SgdUniversal:
         advance: Advance,
         resume: Proposal | None = None,
     ) -> Iterator[Proposal]:
-        """Yield the perturbation after every pass (see `attacks.base.UniversalAttack`)."""
-        start = resume or Proposal(torch.zeros(3, *images.size), passes=0, gradients=0)
-        delta = start.delta.to(classifier.device, classifier.dtype)
-        labels = self._labels(classifier, images, threat, chunk)
-        advance(start.passes * len(images))
-        for done in range(start.passes, self.passes):
-            for group in in_groups(torch.randperm(len(images), generator=generator), self.images_per_update):
-                gradient = torch.zeros_like(delta)
-                for part in in_groups(group, chunk):
-                    pixels = images_to(classifier, images, part)
-                    gradient += self.gradient(classifier, pixels, labels[part], delta, threat)
-                delta = threat.project(delta + self.step * threat.epsilon * threat.steepest(gradient))
-                advance(len(group))
-            yield Proposal(delta.clone(), passes=done + 1, gradients=(done + 1) * len(images))
+        """Yield the perturbation after every update (see `attacks.base.UniversalAttack`)."""
+        members = labelled(classifiers, images, threat, labels=self.labels, chunk=chunk)
+        losses = self.losses if threat.target is None else to_target
 
-    def gradient(self, classifier: Classifier, pixels: Tensor, labels: Tensor, delta: Tensor, threat: Threat) -> Tensor:
-        """Return the gradient of the batch's summed loss at `delta` `[3,H,W]`: where the perturbation should go."""
-        with torch.enable_grad():
-            at = delta.detach().requires_grad_()
-            logits = classifier.logits((pixels + at).clamp(0, 1))
-            losses = functional.cross_entropy(logits, labels, reduction="none")
-            ascended = losses.clamp(max=self.clip).sum() if threat.target is None else -losses.sum()
-            (gradient,) = torch.autograd.grad(ascended, at)
-        return gradient
+        def update(state: State, positions: Tensor) -> tuple[State, int]:
+            delta = state["delta"]
+            gradient = mean_gradient(losses, members, images, positions, delta, chunk=chunk)
+            moved = threat.project(delta + self.step * threat.epsilon * threat.steepest(gradient))
+            return {"delta": moved}, len(positions) * len(members)
 
-    def _labels(self, classifier: Classifier, images: ImageSet, threat: Threat, chunk: int) -> Tensor:
-        if threat.target is not None:
-            labels = torch.full((len(images),), threat.target)
-        elif self.labels == "given":
-            labels = torch.from_numpy(images.labels.copy())
-        else:
-            labels = clean_labels(classifier, images, chunk=chunk)
-        return labels.to(classifier.device)
+        yield from minibatch_proposals(
+            update,
+            starting_point(classifiers, images.size, resume),
+            len(images),
+            passes=self.passes,
+            images_per_update=self.images_per_update,
+            generator=generator,
+            advance=advance,
+        )
+
+    def losses(self, classifier: Classifier, shown: Tensor, labels: Tensor) -> Tensor:
+        """Return the clipped cross-entropy of each image, `[B]`."""
+        return functional.cross_entropy(classifier.logits(shown), labels, reduction="none").clamp(max=self.clip)
+
+
+def to_target(classifier: Classifier, shown: Tensor, targets: Tensor) -> Tensor:
+    """Return what grows as each image nears its target, `[B]`: minus the cross-entropy to it."""
+    return -functional.cross_entropy(classifier.logits(shown), targets, reduction="none")

@@ -20,7 +20,7 @@ from attack_subjects import cifar10, real_folder
 from torch import Tensor, nn
 
 from attacks.controls import noise_controls
-from attacks.judge import fooling_rates, predict, transfer_predictions
+from attacks.judge import fooling_rates, predict, transfer_predictions, under
 from attacks.registry import make_universal
 from attacks.threat import Threat
 from attacks.universal import craft_universal
@@ -34,7 +34,7 @@ PASSES = 3
 
 def fooling(classifier: Classifier, images: ImageSet, perturbations: dict[str, Tensor]) -> dict[str, float]:
     """Return the held-out fooling rate (percent) of each perturbation."""
-    ledger = transfer_predictions(classifier, images, perturbations, THREAT)
+    ledger = transfer_predictions(classifier, images, under(THREAT, perturbations))
     return {name: rate.percent for name, rate in fooling_rates(ledger).items()}
 
 

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from attacks.controls import noise_controls
-from attacks.judge import transfer_predictions
+from attacks.judge import transfer_predictions, under
 from attacks.sgd_universal import SgdUniversal
 from attacks.threat import Threat
 from wolfhound.classifier import Classifier, Preprocessing, frozen
@@ -53,7 +53,7 @@ def our_steps(classifier: Classifier, images: ImageSet, batch: int) -> None:
     """One pass of SGD-UAP, reading included."""
     attack = SgdUniversal(passes=1, images_per_update=batch, labels="given")
     generator = torch.Generator().manual_seed(0)
-    for _ in attack.proposals(classifier, images, THREAT, generator=generator, chunk=batch, advance=lambda _: None):
+    for _ in attack.proposals([classifier], images, THREAT, generator=generator, chunk=batch, advance=lambda _: None):
         pass
 
 
@@ -69,7 +69,7 @@ def bare_table(classifier: Classifier, images: ImageSet, batch: int) -> None:
 def our_table(classifier: Classifier, images: ImageSet, batch: int) -> None:
     """The ledger of one target: clean, six perturbations and a noise control."""
     perturbations = noise_controls(THREAT, images.size, seeds=range(PERTURBATIONS + 1))
-    transfer_predictions(classifier, images, perturbations, THREAT, batch_size=batch)
+    transfer_predictions(classifier, images, under(THREAT, perturbations), batch_size=batch)
 
 
 def cpu_seconds(work: Callable[[], None]) -> float:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from wolfhound.checks import check_labels, check_pixel_layout
 from wolfhound.classifier import Classifier
+from wolfhound.errors import ModelError
 from wolfhound.progress import Progress, silent
 
 
@@ -71,6 +72,8 @@ class Maps:
         layer: dotted name of the layer explained; "" for methods that know no layer.
         method: registry name of the method.
         targets: the scores explained, one an image.
+        caution: what must be said wherever the maps are shown ("" for nothing), for example that the method is known to
+            fail a sanity check.
     """
 
     raw: Tensor
@@ -78,6 +81,7 @@ class Maps:
     layer: str
     method: str
     targets: Targets
+    caution: str = ""
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -99,13 +103,20 @@ class Explainer(Protocol):
             classifier: left exactly as found: hooks, modes, gradients, parameters, also after an exception.
             pixels: not changed.
             targets: the scores to explain; None takes each image's highest logit (the maps say which).
-            layer: dotted name of the layer; None takes the explainer's default.
+            layer: dotted name of the layer; None takes the explainer's default. Methods that know no layer refuse one
+                (`refuse_layer`).
 
         Raises:
             TypeError: pixels or targets of a wrong dtype.
             ValueError: pixels of a wrong shape, targets that fit not the images or classes, a map that is not finite.
             ModelError: no such layer, or a layer that the method cannot explain.
         """
+
+
+def refuse_layer(name: str, layer: str | None) -> None:
+    """Raise ModelError where a layer is named to a method that explains the pixels and knows none."""
+    if layer is not None:
+        raise ModelError(f"{name} takes no layer, it explains the pixels themselves, got {layer!r} (leave it out)")
 
 
 def targets_or_predicted(targets: Targets | None, logits: Tensor) -> Targets:
@@ -132,7 +143,9 @@ def _unit_range(maps: Tensor) -> Tensor:
     return shifted / (1e-7 + shifted.amax(dim=(1, 2), keepdim=True))
 
 
-def make_maps(raw: Tensor, *, size: tuple[int, int], layer: str, method: str, targets: Targets) -> Maps:
+def make_maps(
+    raw: Tensor, *, size: tuple[int, int], layer: str, method: str, targets: Targets, caution: str = ""
+) -> Maps:
     """Return Maps with the normalised map derived from the raw one.
 
     Raises:
@@ -145,7 +158,7 @@ def make_maps(raw: Tensor, *, size: tuple[int, int], layer: str, method: str, ta
             f"expected finite {method} maps of layer {layer!r}, got NaN or infinity for image(s) {images} "
             "(does the network give finite logits for them?)"
         )
-    return Maps(raw, normalise([raw], size=size), layer, method, targets)
+    return Maps(raw, normalise([raw], size=size), layer, method, targets, caution)
 
 
 def fuse(maps: Sequence[Maps]) -> Tensor:

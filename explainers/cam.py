@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from explainers.base import Maps, Targets, make_maps, targets_or_predicted
-from explainers.hooks import Recording, record
+from explainers.hooks import Recording, find_layer, record
 from explainers.layers import default_layer
+from explainers.layouts import Layout, required_layout
 from wolfhound.checks import check_pixel_layout
 from wolfhound.classifier import Classifier
 from wolfhound.errors import ModelError
@@ -141,11 +142,16 @@ class ClassActivationMapping:
         layer = layer or default_layer(classifier)
         recording = record(classifier, pixels, layers=(layer,))
         with torch.no_grad():
-            activation = _feature_map(recording, layer)
+            activation = feature_map(classifier, recording.activation(layer), layer=layer)
             targets = targets_or_predicted(targets, recording.logits)
             targets.scores(recording.logits)  # checks them
-            weight = _head_weight(classifier, activation, recording.logits.detach(), layer=layer)
-            raw = _weighted(_class_weights(weight, targets).to(activation.dtype), activation)
+            weight = head_weight(classifier, activation, recording.logits.detach())
+            if weight is None:
+                raise ModelError(
+                    "CAM needs a network that ends in global average pooling and one Linear right behind layer "
+                    f"{layer!r}, and {classifier.name} does not (use gradcam, its generalisation)"
+                )
+            raw = _weighted(class_weights(weight, targets).to(activation.dtype), activation)
             return make_maps(raw, size=_size(pixels), layer=layer, method=self.name, targets=targets)
 
 
@@ -168,7 +174,26 @@ def cam_family(
 
     Raises:
         ValueError: an unknown method, no layer; and as `Explainer.explain`.
-        ModelError: no such layer, or one that gives no `[B,C,h,w]` map.
+        ModelError: no such layer, or one that gives no feature map (see layouts.py).
+    """
+    several = 1 if targets is None else (targets,)
+    return cam_families(classifier, pixels, several, layers=layers, methods=methods)[0]
+
+
+def cam_families(
+    classifier: Classifier,
+    pixels: Tensor,
+    several: Sequence[Targets] | int,
+    *,
+    layers: Sequence[str] | None = None,
+    methods: Sequence[str] = tuple(RULES),
+) -> list[dict[tuple[str, str], Maps]]:
+    """Return `cam_family` for several classes of each image: one forward pass, one backward pass of the tail a class.
+
+    `several` holds the targets, or k for each image's k highest logits in falling order.
+
+    Raises:
+        ValueError: no targets, more classes than there are; and as `cam_family`.
     """
     check_pixel_layout(pixels)
     unknown = [method for method in methods if method not in RULES]
@@ -178,32 +203,65 @@ def cam_family(
     if not layers:
         raise ValueError("expected at least one layer, got none")
     recording = record(classifier, pixels, layers=layers)
-    targets = targets_or_predicted(targets, recording.logits)
-    targets.scores(recording.logits)  # checks them, also where no gradient is needed
-    activations = {layer: _feature_map(recording, layer) for layer in layers}
-    needed = any(method != "eigencam" for method in methods)
-    gradients = recording.gradients(targets.scores) if needed else activations
+    wanted = _several_targets(several, recording.logits.detach())
+    maps = {layer: feature_map(classifier, recording.activation(layer), layer=layer) for layer in layers}
+    return [_family(classifier, recording, maps, targets, size=_size(pixels), methods=methods) for targets in wanted]
+
+
+def _several_targets(several: Sequence[Targets] | int, logits: Tensor) -> Sequence[Targets]:
+    if isinstance(several, int):
+        if not 1 <= several <= logits.shape[1]:
+            raise ValueError(f"expected from 1 to {logits.shape[1]} classes an image, got {several}")
+        return [Targets(classes) for classes in logits.topk(several, dim=1).indices.T.cpu()]
+    if not several:
+        raise ValueError("expected targets to explain, got none")
+    for targets in several:
+        targets.scores(logits)  # checks them, also where no gradient is needed
+    return several
+
+
+def _family(
+    classifier: Classifier,
+    recording: Recording,
+    maps: Mapping[str, Tensor],
+    targets: Targets,
+    *,
+    size: tuple[int, int],
+    methods: Sequence[str],
+) -> dict[tuple[str, str], Maps]:
+    slopes = dict(maps)
+    if any(method != "eigencam" for method in methods):
+        gradients = recording.gradients(targets.scores)
+        slopes = {layer: feature_map(classifier, gradients[layer], layer=layer) for layer in maps}
     found = {}
     with torch.no_grad():
         for method in methods:
-            for layer in layers:
-                raw = RULES[method](activations[layer], _at_least_single(gradients[layer]))
-                made = make_maps(raw, size=_size(pixels), layer=layer, method=method, targets=targets)
-                found[method, layer] = made
+            for layer, activation in maps.items():
+                raw = RULES[method](activation, slopes[layer])
+                found[method, layer] = make_maps(raw, size=size, layer=layer, method=method, targets=targets)
     return found
 
 
-def _feature_map(recording: Recording, layer: str) -> Tensor:
-    activation = recording.activation(layer)
-    if activation.ndim != 4:
-        raise ModelError(
-            f"expected layer {layer!r} to give a feature map [B, C, h, w], got shape {list(activation.shape)} "
-            "(name a convolutional layer)"
-        )
-    return _at_least_single(activation)
+def layer_layout(classifier: Classifier, values: Tensor, *, layer: str) -> Layout:
+    """Return how `layer` lays out its output, `values` being that output or anything of its shape.
+
+    Raises:
+        ModelError: it is no feature map.
+    """
+    size, part = classifier.preprocessing.input_size, find_layer(classifier.module, layer)
+    return required_layout(values.shape, size=size, layer=layer, part=part)
 
 
-def _at_least_single(values: Tensor) -> Tensor:
+def feature_map(classifier: Classifier, values: Tensor, *, layer: str) -> Tensor:
+    """Return a layer's output or gradient as `[B,C,h,w]`, in single precision or better.
+
+    Raises:
+        ModelError: it is no feature map.
+    """
+    return at_least_single(layer_layout(classifier, values, layer=layer).feature_map(values))
+
+
+def at_least_single(values: Tensor) -> Tensor:
     """Sums over places and channels lose too much in half precision."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
@@ -212,9 +270,9 @@ def _size(pixels: Tensor) -> tuple[int, int]:
     return pixels.shape[-2], pixels.shape[-1]
 
 
-def _head_weight(classifier: Classifier, activation: Tensor, logits: Tensor, *, layer: str) -> Tensor:
-    """Return the weight `[K,C]` of the Linear that makes `logits` from the spatial mean of `activation`."""
-    features, expected = activation.mean(dim=(2, 3)), _at_least_single(logits)
+def head_weight(classifier: Classifier, activation: Tensor, logits: Tensor) -> Tensor | None:
+    """Return the weight `[K,C]` of the Linear that makes `logits` from the mean of `activation`, or None."""
+    features, expected = activation.mean(dim=(2, 3)), at_least_single(logits)
     tolerance = 2e-2 if logits.dtype in (torch.float16, torch.bfloat16) else 1e-4
     for part in classifier.module.modules():
         if not isinstance(part, nn.Linear) or part.weight.shape != (expected.shape[1], features.shape[1]):
@@ -224,12 +282,10 @@ def _head_weight(classifier: Classifier, activation: Tensor, logits: Tensor, *, 
         found = features @ weight.T + bias
         if float((found - expected).abs().max()) <= tolerance * max(1.0, float(expected.abs().max())):
             return weight
-    raise ModelError(
-        f"CAM needs a network that ends in global average pooling and one Linear right behind layer {layer!r}, and "
-        f"{classifier.name} does not (use gradcam, its generalisation)"
-    )
+    return None
 
 
-def _class_weights(weight: Tensor, targets: Targets) -> Tensor:
+def class_weights(weight: Tensor, targets: Targets) -> Tensor:
+    """Return the rows `[B,C]` of a head's weight `[K,C]` that make the targets' scores."""
     own = weight[targets.classes.to(weight.device)]
     return own if targets.against is None else own - weight[targets.against.to(weight.device)]

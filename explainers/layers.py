@@ -1,4 +1,4 @@
-"""Find the layer to explain: the last convolutional feature map that is fine enough to look at."""
+"""Find the layer to explain: the last feature map that is fine enough to look at, of convolutions or of tokens."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from explainers.layouts import Layout, layout_of
 from wolfhound.classifier import Classifier, frozen
 from wolfhound.errors import ModelError
 
@@ -63,7 +64,7 @@ LEAST_SIDE = 7
 
 
 def default_layer(classifier: Classifier, *, least_side: int = LEAST_SIDE) -> str:
-    """Return the dotted name of the last convolutional feature map that is fine enough to look at.
+    """Return the dotted name of the last feature map that is fine enough to look at.
 
     The rule, on a traced forward pass: take the last convolution whose output has at least `least_side` places along
     its shorter side, is no class scores (one channel a class and no layer with weights behind it, as in SqueezeNet) and
@@ -75,8 +76,12 @@ def default_layer(classifier: Classifier, *, least_side: int = LEAST_SIDE) -> st
     "features". Networks for small images shrink to 2 x 2 places or fewer, which show nothing, so an earlier map is
     taken; where none is as fine as asked, the last of more than one place.
 
+    Where dense layers over tokens follow the convolutions (ViT, Swin), the last layer of tokens on a grid is taken.
+    With a class token in front that is the last one before the last attention begins, because behind it only the class
+    token reaches the scores and the gradient of every place is 0: "encoder.layers.encoder_layer_11.ln_1" of a ViT-B.
+
     Raises:
-        ModelError: there is no such layer (a network of dense layers, or of tokens as in ViT and Swin).
+        ModelError: there is no such layer (a network of dense layers alone, or tokens without an attention module).
     """
     calls = trace(classifier)
     convolutions, end = _convolutions(calls, classes=len(classifier.class_names))
@@ -86,7 +91,8 @@ def default_layer(classifier: Classifier, *, least_side: int = LEAST_SIDE) -> st
         i for i in convolutions if min(calls[i].grid or (0, 0)) >= least_side and _ends_on_its_grid(calls[i], calls)
     ]
     chosen = _last_on_grid(calls, start=(fine or convolutions)[-1], end=end)
-    _check_no_tokens(classifier, calls[chosen + 1 :], calls[chosen])
+    if any(isinstance(call.module, nn.Linear) and len(call.shape) > 2 for call in calls[chosen + 1 :]):
+        return _last_of_tokens(classifier, calls, start=chosen)
     return calls[chosen].name
 
 
@@ -118,11 +124,39 @@ def _last_on_grid(calls: list[Call], *, start: int, end: int) -> int:
     return start
 
 
-def _check_no_tokens(classifier: Classifier, later: list[Call], chosen: Call) -> None:
-    """Behind the feature map only a head may follow. A dense layer over tokens means that the features come later."""
-    tokens = [call.name for call in later if isinstance(call.module, nn.Linear) and len(call.shape) > 2]
-    if tokens:
+def _last_of_tokens(classifier: Classifier, calls: list[Call], *, start: int) -> str:
+    """Return the last layer of tokens behind the patch embedding that still has a gradient at every place."""
+    attention = _last_attention(calls)
+    if attention is None:
         raise ModelError(
-            f"{classifier.name}: its last convolution {chosen.name!r} is followed by layers over tokens "
-            f"({tokens[0]}, ...), so it is not the last feature map {_MEND}"
+            f"{classifier.name}: layers over tokens follow its last convolution {calls[start].name!r}, and no "
+            f"attention module among them says where their places end {_MEND}"
         )
+    last = _last_grid(classifier, calls[start + 1 :])
+    if last is None or last[1].prefix == 0:
+        return calls[start].name if last is None else last[0]
+    inside = f"{calls[attention].name}."
+    before = [call for call in calls[start:attention] if not call.name.startswith(inside)]
+    found = _last_grid(classifier, before)
+    return calls[start].name if found is None else found[0]
+
+
+def _last_attention(calls: list[Call]) -> int | None:
+    """Attention has no common base class: torch's own is known by type, others call themselves so."""
+    found = [
+        index
+        for index, call in enumerate(calls)
+        if isinstance(call.module, nn.MultiheadAttention) or "Attention" in type(call.module).__name__
+    ]
+    return found[-1] if found else None
+
+
+def _last_grid(classifier: Classifier, calls: list[Call]) -> tuple[str, Layout] | None:
+    """Return name and layout of the last call that is a feature map of more than one place and ran once."""
+    size, runs = classifier.preprocessing.input_size, Counter(call.name for call in calls)
+    for call in reversed(calls):
+        layout = layout_of(call.shape, size=size, part=call.module)
+        plain = call.name and runs[call.name] == 1 and not isinstance(call.module, (*_POOLINGS, *_PASSING))
+        if layout is not None and plain and layout.grid[0] * layout.grid[1] > 1:
+            return call.name, layout
+    return None

@@ -4,7 +4,7 @@ A map that stays as it was while the weights are destroyed shows the image, not 
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -98,19 +98,56 @@ def randomisation_check(
         ValueError: fewer than 2 images with a map that is not constant, no stage, or fewer than 2 draws.
         As `Explainer.explain`.
     """
+    original = explainer.explain(classifier, pixels, targets, layer=layer)
+
+    def explained(copied: Classifier) -> Mapping[str, Maps]:
+        return {"": explainer.explain(copied, pixels, original.targets, layer=original.layer or None)}
+
+    checks = randomisation_checks(
+        classifier, {"": original}, explained, seed=seed, stages=stages, draws=draws, limit=limit
+    )
+    return checks[""]
+
+
+Explained = Callable[[Classifier], Mapping[str, Maps]]
+
+
+def randomisation_checks(
+    classifier: Classifier,
+    original: Mapping[str, Maps],
+    explained: Explained,
+    *,
+    seed: int,
+    stages: int = 5,
+    draws: int = 8,
+    limit: float = 0.5,
+) -> dict[str, RandomisationCheck]:
+    """Return the check of several kinds of maps over the same randomised networks, so that they can share passes.
+
+    Args:
+        original: the maps of the network as it is, by any name, all of the same images.
+        explained: makes those maps again, under the same names and of the same targets, for a network of other weights.
+
+    Raises:
+        ValueError: as `randomisation_check`, for any of them (`varied` tells beforehand).
+    """
     if draws < 2:
         raise ValueError(f"expected at least 2 draws to estimate their spread from, got {draws}")
-    original = explainer.explain(classifier, pixels, targets, layer=layer)
-    images = _varied(original)
+    images = {name: _enough(maps) for name, maps in original.items()}
     generator = torch.Generator().manual_seed(seed)
     groups = _groups(classifier, stages)
+    work = (classifier, groups, original, explained)
+    cascades = _cascade(*work, images=images, generator=generator)
+    tables = _draws(*work, images=images, generator=generator, draws=draws)
+    return {
+        name: _verdict(maps, cascades[name], tables[name], limit=limit, seed=seed) for name, maps in original.items()
+    }
 
-    def explained(copied: Classifier) -> Maps:
-        return explainer.explain(copied, pixels, original.targets, layer=original.layer or None)
 
-    cascade = _cascade(classifier, groups, original, explained, images=images, generator=generator)
-    table = _draws(classifier, groups, original, explained, images=images, generator=generator, draws=draws)
-    clusters = table["draw"].to_numpy(dtype=np.int64)
+def _verdict(
+    original: Maps, cascade: pd.DataFrame, table: pd.DataFrame, *, limit: float, seed: int
+) -> RandomisationCheck:
+    clusters, compared = table["draw"].to_numpy(dtype=np.int64), table["image"].nunique()
     specific = (table["absolute"] - table["chance"]).to_numpy(dtype=np.float64)
     return RandomisationCheck(
         method=original.method,
@@ -120,76 +157,77 @@ def randomisation_check(
         kept=mean_effect(table["spearman"].to_numpy(dtype=np.float64), clusters, seed=seed),
         image_specific=mean_effect(specific, clusters, seed=seed),
         limit=limit,
-        compared=len(images),
-        constant=len(original) - len(images),
+        compared=compared,
+        constant=len(original) - compared,
         seed=seed,
     )
 
 
-Explained = Callable[[Classifier], Maps]
-
-
-def _varied(maps: Maps) -> list[int]:
-    """Positions of the maps that are not constant; at least 2 are needed to compare with each other."""
+def varied(maps: Maps) -> list[int]:
+    """Return the positions of the maps that are not constant; a check needs at least 2 to compare with each other."""
     flat = maps.raw.flatten(1)
-    images = (flat.amax(dim=1) > flat.amin(dim=1)).nonzero().flatten().tolist()
+    return [int(image) for image in (flat.amax(dim=1) > flat.amin(dim=1)).nonzero().flatten()]
+
+
+def _enough(maps: Maps) -> list[int]:
+    images = varied(maps)
     if len(images) < 2:
         raise ValueError(f"expected at least 2 images with a map that is not constant, got {len(images)}")
-    return [int(image) for image in images]
+    return images
 
 
 def _cascade(
     classifier: Classifier,
     groups: list[list[str]],
-    original: Maps,
+    original: Mapping[str, Maps],
     explained: Explained,
     *,
-    images: list[int],
+    images: Mapping[str, list[int]],
     generator: torch.Generator,
-) -> pd.DataFrame:
-    copied, done, rows = replace(classifier, module=copy.deepcopy(classifier.module)), 0, []
+) -> dict[str, pd.DataFrame]:
+    copied, done = replace(classifier, module=copy.deepcopy(classifier.module)), 0
+    rows: dict[str, list[dict[str, object]]] = {name: [] for name in original}
     for stage, group in enumerate(groups, start=1):
         for name in group:
             shuffle_weights(copied.module.get_submodule(name), generator=generator)
         done, found = done + len(group), explained(copied)
-        own = rank_correlations(original.raw[images], found.raw[images]).diagonal()
-        ssim = structural_similarity(original.normalised[images].double(), found.normalised[images].double())
-        rows.append(
-            {
-                "stage": stage,
-                "layers": done,
-                "deepest": group[-1],
-                "spearman": float(own.mean()),
-                "absolute": float(np.abs(own).mean()),
-                "ssim": float(ssim.mean()),
-            }
-        )
-    return pd.DataFrame(rows)
+        for name, chosen in images.items():
+            kept = _kept(original[name], found[name], chosen)
+            rows[name].append({"stage": stage, "layers": done, "deepest": group[-1], **kept})
+    return {name: pd.DataFrame(row) for name, row in rows.items()}
+
+
+def _kept(original: Maps, found: Maps, images: list[int]) -> dict[str, float]:
+    own = rank_correlations(original.raw[images], found.raw[images]).diagonal()
+    ssim = structural_similarity(original.normalised[images].double(), found.normalised[images].double())
+    return {"spearman": float(own.mean()), "absolute": float(np.abs(own).mean()), "ssim": float(ssim.mean())}
 
 
 def _draws(
     classifier: Classifier,
     groups: list[list[str]],
-    original: Maps,
+    original: Mapping[str, Maps],
     explained: Explained,
     *,
-    images: list[int],
+    images: Mapping[str, list[int]],
     generator: torch.Generator,
     draws: int,
-) -> pd.DataFrame:
-    rows = []
+) -> dict[str, pd.DataFrame]:
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in original}
     for draw in range(draws):
         copied = replace(classifier, module=copy.deepcopy(classifier.module))
-        for name in (name for group in groups for name in group):
-            shuffle_weights(copied.module.get_submodule(name), generator=generator)
-        every = rank_correlations(original.raw[images], explained(copied).raw[images])
-        size = np.abs(every)
-        chance = (size.sum(axis=1) - size.diagonal()) / (len(images) - 1)
-        rows += [
-            {"draw": draw, "image": image, "spearman": every[i, i], "absolute": size[i, i], "chance": chance[i]}
-            for i, image in enumerate(images)
-        ]
-    return pd.DataFrame(rows)
+        for layer in (name for group in groups for name in group):
+            shuffle_weights(copied.module.get_submodule(layer), generator=generator)
+        found = explained(copied)
+        for name, chosen in images.items():
+            every = rank_correlations(original[name].raw[chosen], found[name].raw[chosen])
+            size = np.abs(every)
+            chance = (size.sum(axis=1) - size.diagonal()) / (len(chosen) - 1)
+            rows[name] += [
+                {"draw": draw, "image": image, "spearman": every[i, i], "absolute": size[i, i], "chance": chance[i]}
+                for i, image in enumerate(chosen)
+            ]
+    return {name: pd.DataFrame(row) for name, row in rows.items()}
 
 
 def _groups(classifier: Classifier, stages: int) -> list[list[str]]:

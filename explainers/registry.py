@@ -4,8 +4,15 @@ import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from explainers.ablation import AblationCam
 from explainers.base import Explainer
 from explainers.cam import ClassActivationMapping, SinglePassCam
+from explainers.integrated_gradients import IntegratedGradients
+from explainers.lime import Lime
+from explainers.occlusion import Occlusion
+from explainers.rise import Rise
+from explainers.saliency import GuidedGradCam, RectifiedGradient, Saliency, SmoothGrad
+from explainers.scorecam import ScoreCam
 
 _ALL: tuple[Explainer, ...] = (
     ClassActivationMapping(),
@@ -15,6 +22,20 @@ _ALL: tuple[Explainer, ...] = (
     SinglePassCam("xgradcam"),
     SinglePassCam("layercam"),
     SinglePassCam("eigencam"),
+    Lime(),
+    Occlusion(),
+    Rise(),
+    AblationCam(),
+    ScoreCam(),
+    Saliency(),
+    SmoothGrad(),
+    IntegratedGradients(),
+    RectifiedGradient(),
+    RectifiedGradient("deconvnet", "deconvnet"),
+    GuidedGradCam(),
+    Lime(),
+    Occlusion(),
+    Rise(),
 )
 
 EXPLAINERS: Mapping[str, Explainer] = MappingProxyType({explainer.name: explainer for explainer in _ALL})

@@ -16,10 +16,18 @@ from flows.bias_stage import bias_entries, bias_findings, probe
 from flows.clean_stage import clean_finding, measure_clean, stored_doubts
 from flows.conclusion import conclude, image_records
 from flows.environment import machine, versions
+from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
+from flows.ledgers import csv_bytes
+from flows.natural_stage import measure_natural, natural_entries, natural_finding
 from flows.planning import check_against_registries
+from flows.replay_findings import direct_column, replay_finding, replay_table
+from flows.replay_stage import check_replayed, read_replayed, replay_entries
+from flows.robust_findings import robust_finding
+from flows.robust_stage import attack_robust, robust_entries
 from flows.run_folder import locked
 from flows.steps import StepValue, reused_steps
 from flows.subject_classifiers import describe, open_classifier, open_loadable
+from flows.table_stage import evaluate, judged_on
 from flows.targeted_stage import fool, targeted_entries, targeted_finding
 from flows.universal_findings import (
     UniversalResults,
@@ -27,7 +35,7 @@ from flows.universal_findings import (
     transfer_finding,
     universal_finding,
 )
-from flows.universal_stage import craft, csv_bytes, evaluate, universal_entries
+from flows.universal_stage import craft, universal_entries
 from reports.render import render
 from wolfhound.evidence import Evidence, Finding, RateTable, RunRecord, Subject
 from wolfhound.progress import Progress, silent
@@ -63,7 +71,9 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
         PlanError, DataError, ModelError: bad input; nothing was run.
     """
     check_against_registries(job)
+    check_replayed(job)
     open_loadable(job, progress=progress)
+    check_layers(job)
 
 
 def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = silent) -> AuditResult:
@@ -98,31 +108,70 @@ def conduct(
     findings: list[Finding] = [clean_finding(job, name, clean[name]) for name in names]
     with _timed(spent, "universal perturbations"):
         tables, universal = _universal(job, clean, call=call, progress=progress)
+    with _timed(spent, "per-image attacks"):
+        robust = _robust(job, clean, call=call, progress=progress)
     with _timed(spent, "targeted fooling"):
         targeted = _targeted(job, clean, call=call, progress=progress)
+    with _timed(spent, "natural robustness"):
+        natural = _natural(job, clean, call=call, progress=progress)
     with _timed(spent, "bias probes"):
         bias = _bias(job, call=call, progress=progress)
+    with _timed(spent, "inside the network"):
+        inside = _inside(job, call=call, progress=progress)
     subjects = tuple(describe(open_classifier(job, name)) for name in names) + tuple(subject for subject, _ in bias)
-    findings += [*universal, *targeted, *(finding for _, finding in bias)]
+    findings += [*universal, *robust, *targeted, *natural, *(finding for _, finding in bias), *inside]
     return conclude(job, subjects=subjects, images=image_records(job), findings=findings, tables=tables)
 
 
 def _universal(
     job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress
 ) -> tuple[tuple[RateTable, ...], list[Finding]]:
-    entries = universal_entries(job)
+    entries, replayed = universal_entries(job), replay_entries(job)
     crafted = {
-        entry.column(source): call("universal", f"{entry.name}/{source}", craft, job, entry, source, progress)
+        entry.column(source): [
+            call("universal", f"{entry.name}/{source}/{run + 1}", craft, job, entry, source, run, progress)
+            for run in range(entry.section.seeds)
+        ]
         for entry in entries
         for source in entry.sources
     }
-    targets = [name for name in job.plan.classifier_names if any(name in entry.targets for entry in entries)]
-    ledgers = {target: call("table", target, evaluate, job, target, crafted, progress) for target in targets}
+    read = {entry.column(source): read_replayed(job, entry, source) for entry in replayed for source in entry.sources}
+    aimed_at = {target for entry in entries for target in entry.targets}
+    aimed_at |= {target for entry in replayed for target in entry.targets}
+    ledgers = {
+        target: call(
+            "table", target, evaluate, job, target, judged_on(target, entries, crafted, replayed, read), progress
+        )
+        for target in job.plan.classifier_names
+        if target in aimed_at
+    }
     results = UniversalResults(crafted, ledgers, {name: stored_doubts(value) for name, value in clean.items()})
-    findings = [universal_finding(job, entry, source, results) for entry in entries for source in entry.sources]
+    findings = [
+        universal_finding(job, entry, source, target, results)
+        for entry in entries
+        for source in entry.sources
+        for target in entry.members(source)
+    ]
     transfers = [transfer_finding(job, entry, target, results) for entry in entries for target in entry.targets]
-    tables = tuple(cross_architecture_table(job, entry, results) for entry in entries)
-    return tables, [*findings, *(finding for finding in transfers if finding is not None)]
+    replays = [
+        replay_finding(job, entry, target, results, read, direct=direct_column(entries, entry, target))
+        for entry in replayed
+        for target in entry.targets
+    ]
+    tables = (
+        *(cross_architecture_table(job, entry, results) for entry in entries),
+        *(replay_table(job, entry, results) for entry in replayed),
+    )
+    return tables, [*findings, *(finding for finding in transfers if finding is not None), *replays]
+
+
+def _robust(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress) -> list[Finding]:
+    findings = []
+    for entry in robust_entries(job):
+        for name in entry.classifiers:
+            value = call("robust", f"{entry.name}/{name}", attack_robust, job, entry, name, progress)
+            findings.append(robust_finding(job, entry, name, value, stored_doubts(clean[name])))
+    return findings
 
 
 def _targeted(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress) -> list[Finding]:
@@ -134,9 +183,22 @@ def _targeted(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progres
     return findings
 
 
+def _natural(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress) -> list[Finding]:
+    findings = []
+    for entry in natural_entries(job):
+        for name in entry.classifiers:
+            value = call("natural", f"{entry.name}/{name}", measure_natural, job, entry, name, progress)
+            findings.append(natural_finding(job, entry, name, value, stored_doubts(clean[name])))
+    return findings
+
+
 def _bias(job: AuditJob, *, call: Call, progress: Progress) -> list[tuple[Subject, Finding]]:
     values = {e.name: (e, call("bias", e.name, probe, job, e, progress)) for e in bias_entries(job)}
     return bias_findings(values)
+
+
+def _inside(job: AuditJob, *, call: Call, progress: Progress) -> list[Finding]:
+    return [inside_finding(call("inside", e.name, look_inside, job, e, progress)) for e in inside_entries(job)]
 
 
 @contextmanager

@@ -15,10 +15,10 @@ from explainers.bias_evidence import BiasEvidence, EnergyInMask, Exhibit, grad_c
 from explainers.bias_verdict import BackgroundProbe
 from explainers.resampling import Effect
 from flows.audit_job import AuditJob
+from flows.ledgers import csv_bytes
 from flows.pictures import store_picture
 from flows.steps import StepValue, pack
 from flows.subject_classifiers import describe
-from flows.universal_stage import csv_bytes
 from wolfhound import demonstration
 from wolfhound.classifier import Classifier
 from wolfhound.evidence import Doubt, Finding, Gallery, Picture, Quantity, Subject

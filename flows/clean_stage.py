@@ -2,14 +2,15 @@
 
 import numpy as np
 import pandas as pd
+import torch
 
 from attacks.doubts import classifier_doubts
 from attacks.judge import predict
 from flows.audit_job import AuditJob
+from flows.ledgers import csv_bytes, read_csv
 from flows.steps import StepValue, pack, unpack
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
-from flows.universal_stage import csv_bytes, read_csv
 from wolfhound.evidence import Doubt, Finding
 from wolfhound.metrics import accuracy
 from wolfhound.progress import Progress, silent
@@ -22,7 +23,8 @@ def measure_clean(job: AuditJob, name: str, progress: Progress = silent) -> Step
 
     def work() -> StepValue:
         placed = classifier.to(job.device)
-        doubts = classifier_doubts(placed, splits.select.load(slice(job.plan.batch_size)))
+        sample = splits.select.subset(range(min(job.plan.batch_size, len(splits.select))))
+        doubts = classifier_doubts(placed, sample.load(), torch.from_numpy(sample.labels))
         clean = predict(placed, splits.report, batch_size=job.plan.batch_size, progress=progress)
         ledger = pd.DataFrame({"image": splits.report.hashes, "label": splits.report.labels, "clean": clean})
         return {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import process_settings, signing_commands
+from flows import explain_command, process_settings, signing_commands
 from flows.signing_commands import Certificate, Chain, Key, LongTerm, Timestamp, Trust
 from reports.signing.choice import SigningChoice
 from wolfhound import __version__
@@ -44,6 +44,7 @@ plan_app = typer.Typer(help="Check a plan, or print its JSON schema.", no_args_i
 app.add_typer(plan_app, name="plan")
 app.add_typer(signing_commands.keys_app, name="keys")
 app.command()(signing_commands.sign)
+app.command("explain", epilog=explain_command.EPILOG)(explain_command.explain)
 
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Run folder. By default runs/NAME.")]
 Cache = Annotated[
@@ -133,6 +134,7 @@ def _audit(
     process_settings.interrupt_on_termination()
     from flows.audit import prepare
     from flows.audit_job import AuditJob
+    from flows.budgeting import budget_lines
     from flows.console import console_progress, say
     from flows.summary import summary_lines
 
@@ -142,6 +144,8 @@ def _audit(
     prepare(job, progress=console_progress(quiet=quiet))
     if not quiet:
         say(f"auditing {len(job.plan.classifiers)} classifier(s) into {root}")
+        for line in budget_lines(job):
+            say(line)
     try:
         result = _run(job, quiet=quiet, plain=plain)
     except (Exception, KeyboardInterrupt) as error:

@@ -16,7 +16,6 @@ _DEMONSTRATION = (
 )
 _ALWAYS_UNTESTED = (
     "poisoning and backdoors planted in training (NIST AI 100-2: NISTAML.021, .023, .024)",
-    "common corruptions (noise, blur, weather, digital)",
     "black-box attacks by queries (scores or labels)",
     "physical attacks (patches, printed or photographed perturbations)",
     "extraction of the network and of its training data",
@@ -57,8 +56,11 @@ def conclude(
 def _left_out(job: AuditJob) -> list[str]:
     stages = {
         "universal perturbations and their transfer": job.plan.universal,
+        "perturbations of single images, adversarial accuracy (per-image attacks)": job.plan.robust,
         "targeted fooling": job.plan.targeted,
+        "natural robustness (common corruptions: noise, blur, weather, digital)": job.plan.natural,
         "reliance on backgrounds and other shortcuts (bias probes)": job.plan.bias,
+        "what can be seen inside the networks (filters, activation maps, patches)": job.plan.inside,
     }
     return [f"{name}: not in the plan" for name, section in stages.items() if not section]
 

@@ -1,4 +1,4 @@
-"""Targeted fooling: push held-out images to a class that the network does not see in them."""
+"""Targeted fooling: push images to a class that the network does not see in them, from any start."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,37 @@ import torch
 from numpy.typing import NDArray
 
 from attacks import registry
-from attacks.per_image import attack_images, random_targets
+from attacks.base import ImageAttack
+from attacks.per_image import attack_images
+from attacks.targets import Source, attack_every_class, chosen_targets, count_pairs, start_images
 from attacks.threat import Threat
 from flows.audit_job import AuditJob
-from flows.pictures import DIFFERENCE_NOTE, store_difference, store_image
+from flows.ledgers import csv_bytes, read_csv, settings_text
+from flows.naming import entry_names
+from flows.robust_stage import attacked_images
 from flows.steps import StepValue, pack, unpack
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
-from flows.universal_stage import csv_bytes, read_csv, settings_text
-from wolfhound.errors import PlanError
-from wolfhound.evidence import Doubt, Finding, Gallery, Picture, Quantity
+from flows.targeted_pictures import attack_gallery
+from wolfhound.classifier import Classifier
+from wolfhound.evidence import Doubt, Finding, Gallery, Quantity, RateTable
 from wolfhound.images import ImageSet
 from wolfhound.plan import TargetedSection
 from wolfhound.progress import Progress, silent
 from wolfhound.statistics import Rate
 
 NOT_TARGET = "attacked images not predicted as the target when clean"
+EVERY = "every"
+PAIRS_SHOWN = 20
+"""Classes up to which a table of every pair is printed; the ledger has all pairs in any case."""
+
+_STARTS = {"images": "held-out images", "noise": "images of uniform noise", "blank": "blank images from black to white"}
+_TARGETS = {
+    "random": "a random class but the label",
+    "least likely": "the class with the lowest score on the clean image",
+    "second best": "the class with the highest score but the first on the clean image",
+    EVERY: "every class but the image's own, one after the other",
+}
 
 
 @dataclass(frozen=True)
@@ -36,43 +51,43 @@ class TargetedEntry:
     threat: Threat
     classifiers: tuple[str, ...]
 
+    def attack(self) -> ImageAttack:
+        """The attack, made to reach classes."""
+        return registry.make_image(self.section.attack, self.section.options, targeted=True)
+
 
 def targeted_entries(job: AuditJob) -> tuple[TargetedEntry, ...]:
     """Return the plan's targeted sections, named."""
-    entries: list[TargetedEntry] = []
-    for section in job.plan.targeted:
-        threat = Threat(section.threat.norm, section.threat.epsilon)
-        base = f"{section.attack}-{threat.norm}-{threat.epsilon_text.replace('/', 'of')}"
-        taken = sum(entry.name == base or entry.name.startswith(f"{base}-") for entry in entries)
-        name = f"{base}-{taken + 1}" if taken else base
-        entries.append(TargetedEntry(name, section, threat, job.plan.chosen(section.classifiers)))
-    return tuple(entries)
+    sections = job.plan.targeted
+    threats = [Threat(section.threat.norm, section.threat.epsilon) for section in sections]
+    names = entry_names([(section.attack, threat) for section, threat in zip(sections, threats, strict=True)])
+    return tuple(
+        TargetedEntry(name, section, threat, job.plan.chosen(section.classifiers))
+        for name, section, threat in zip(names, sections, threats, strict=True)
+    )
 
 
-def attacked_images(job: AuditJob, entry: TargetedEntry) -> tuple[ImageSet, NDArray[np.int64]]:
-    """Return the attacked images (the first of the report split by hash) and the target of each, int64 `[N]`.
-
-    Raises:
-        PlanError: the target is no class name, or more images are asked for than the report split has.
-    """
-    report = open_splits(job).splits.report
-    count, names = entry.section.images, report.class_names
-    if count > len(report):
-        raise PlanError(f"{entry.name}: expected at most {len(report)} images (the report split), got {count}")
-    images = report.subset(np.argsort(np.array(report.hashes))[:count], name=f"{report.name}/attacked")
-    if entry.section.target != "random":
-        if entry.section.target not in names:
-            raise PlanError(f"{entry.name}: expected a class name as target, got {entry.section.target!r}")
-        return images, np.full(count, names.index(entry.section.target), dtype=np.int64)
-    generator = job.generator("targets", entry.name)
-    return images, random_targets(images.labels, classes=len(names), generator=generator)
+def started_images(job: AuditJob, entry: TargetedEntry, classifier: Classifier) -> ImageSet:
+    """Return the images that the attack starts from: the first held-out ones by hash, noise, or blank ones."""
+    section = entry.section
+    if section.start == "images":
+        return attacked_images(job, section.images)
+    folder = job.cache / "starts" / f"{job.seed('start', entry.name):016x}-{classifier.name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return start_images(
+        section.start,
+        classifier,
+        section.images,
+        open_splits(job).splits.report.size,
+        folder=folder,
+        generator=job.generator("start", entry.name),
+    )
 
 
 def fool(job: AuditJob, entry: TargetedEntry, name: str, progress: Progress = silent) -> StepValue:
     """Return the ledger of the targeted attack on one classifier, and the shown adversarial images. Done once."""
-    classifier = open_classifier(job, name)
-    images, targets = attacked_images(job, entry)
-    attack = registry.make_image(entry.section.attack, entry.section.options)
+    classifier = open_classifier(job, name).to(job.device)
+    images, attack = started_images(job, entry, classifier), entry.attack()
     seed = job.seed("targeted", entry.name, name)
     step = job.step(
         f"targeted/{entry.name}/{name}",
@@ -80,27 +95,16 @@ def fool(job: AuditJob, entry: TargetedEntry, name: str, progress: Progress = si
         threat=entry.threat.text,
         weights=classifier.weights_digest,
         images=images.fingerprint,
-        targets=targets.tolist(),
+        target=entry.section.target,
         seed=seed,
         shown=entry.section.shown,
     )
 
     def work() -> StepValue:
-        judged = attack_images(
-            attack,
-            classifier.to(job.device),
-            images,
-            targets,
-            entry.threat,
-            generator=torch.Generator().manual_seed(seed),
-            keep=range(min(entry.section.shown, len(images))),
-            batch_size=job.plan.batch_size,
-            progress=progress,
-        )
-        tensors = {"adversarial": judged.adversarial.contiguous()}
+        ledger, adversarial = _attacked(job, entry, classifier, images, attack, seed, progress)
         return {
-            "ledger": pack(job.store.put(csv_bytes(judged.ledger), ".csv")),
-            "shown": pack(job.store.put(safetensors.torch.save(tensors), ".safetensors")),
+            "ledger": pack(job.store.put(csv_bytes(ledger), ".csv")),
+            "shown": pack(job.store.put(safetensors.torch.save({"adversarial": adversarial}), ".safetensors")),
             "title": attack.title,
             "settings": settings_text(attack),
             "citation": attack.source,
@@ -110,40 +114,96 @@ def fool(job: AuditJob, entry: TargetedEntry, name: str, progress: Progress = si
     return step.once(work)
 
 
+def _attacked(
+    job: AuditJob,
+    entry: TargetedEntry,
+    classifier: Classifier,
+    images: ImageSet,
+    attack: ImageAttack,
+    seed: int,
+    progress: Progress,
+) -> tuple[pd.DataFrame, torch.Tensor]:
+    """Return the ledger, and the adversarial versions of the first images (towards a random class where all are)."""
+    every = entry.section.target == EVERY
+    shown = range(min(entry.section.shown, len(images)))
+    part = images.subset(shown) if every else images
+    result = attack_images(
+        attack,
+        classifier,
+        part,
+        _targets(job, entry, classifier, part),
+        entry.threat,
+        generator=torch.Generator().manual_seed(seed),
+        keep=shown,
+        batch_size=job.plan.batch_size,
+        progress=progress,
+    )
+    if not every:
+        return result.ledger, result.adversarial.contiguous()
+    pairs = attack_every_class(
+        attack,
+        classifier,
+        images,
+        entry.threat,
+        generator=torch.Generator().manual_seed(seed),
+        batch_size=job.plan.batch_size,
+        progress=progress,
+    )
+    return pd.concat([result.ledger, pairs], ignore_index=True), result.adversarial.contiguous()
+
+
+def _targets(job: AuditJob, entry: TargetedEntry, classifier: Classifier, images: ImageSet) -> NDArray[np.int64]:
+    rule = "random" if entry.section.target == EVERY else entry.section.target
+    generator = job.generator("targets", entry.name)
+    return chosen_targets(rule, classifier, images, generator=generator, batch_size=job.plan.batch_size)
+
+
 def targeted_finding(
     job: AuditJob, entry: TargetedEntry, name: str, value: StepValue, doubts: tuple[Doubt, ...]
 ) -> Finding:
     """Return the finding on one classifier, recomputed from the ledger."""
     ledger_file = unpack(value["ledger"])
-    ledger = read_csv(job.store.get(ledger_file))
+    whole = read_csv(job.store.get(ledger_file))
+    shown = min(entry.section.shown, entry.section.images)
+    ledger = whole.iloc[shown:] if entry.section.target == EVERY else whole
     counted = ledger[ledger["clean"] != ledger["target"]]
-    rate = Rate(int((counted["adversarial"] == counted["target"]).sum()), len(counted), NOT_TARGET)
+    hits = counted[counted["adversarial"] == counted["target"]]
+    rate = Rate(len(hits), len(counted), NOT_TARGET)
+    pushed = f"{rate.successes} of {rate.total} images were pushed to a class chosen beforehand"
+    if entry.section.target == EVERY:
+        pushed = f"{rate.successes} of {rate.total} pairs of an image and a class were reached"
     return Finding(
         id=f"targeted/{entry.name}/{name}",
         kind="targeted",
         subject=name,
         title=f"{value['title']} on {name}",
-        claim=(
-            f"With full knowledge of {name} and {entry.threat.norm} {entry.threat.epsilon_text}, "
-            f"{rate.successes} of {rate.total} images were pushed to a class chosen beforehand."
-        ),
+        claim=f"With full knowledge of {name} and {entry.threat.norm} {entry.threat.epsilon_text}, {pushed}.",
         knowledge="white-box",
-        conditions={
-            "attack": f"{value['title']} ({value['citation']})",
-            "settings": value["settings"],
-            "threat": f"{entry.threat.norm} {entry.threat.epsilon_text}, targeted, white-box",
-            "images": f"the first {len(ledger)} of the report split in the order of their hashes",
-            "target": entry.section.target if entry.section.target != "random" else "a random class but the label",
-            "judged": "after rounding to an 8-bit image",
-            "seed": str(value["seed"]),
-        },
+        conditions=_conditions(entry, value, shown),
         rates={"targeted_success": rate},
-        quantities=_quantities(counted[counted["adversarial"] == counted["target"]]),
-        galleries=(_gallery(job, entry, value, ledger),),
+        quantities=_quantities(hits),
+        tables=_pairs(job, entry, name, ledger),
+        galleries=(_gallery(job, entry, name, value, whole),),
         ledgers={"per image": ledger_file},
         reproduce=job.command,
         doubts=doubts,
     )
+
+
+def _conditions(entry: TargetedEntry, value: StepValue, shown: int) -> dict[str, str]:
+    section = entry.section
+    first = f"; the first {shown} rows of the ledger are the pictures shown" if section.target == EVERY else ""
+    return {
+        "attack": f"{value['title']} ({value['citation']})",
+        "settings": value["settings"],
+        "threat": f"{entry.threat.norm} {entry.threat.epsilon_text}, targeted, white-box",
+        "images": f"{section.images} {_STARTS[section.start]}"
+        + (", the first of the report split in the order of their hashes" if section.start == "images" else "")
+        + first,
+        "target": _TARGETS.get(str(section.target), str(section.target)),
+        "judged": "after rounding to an 8-bit image",
+        "seed": str(value["seed"]),
+    }
 
 
 def _quantities(hits: pd.DataFrame) -> dict[str, Quantity]:
@@ -153,43 +213,26 @@ def _quantities(hits: pd.DataFrame) -> dict[str, Quantity]:
         "median linf": Quantity(float(hits["linf"].median()), "of [0, 1]", "median largest change, successful images"),
         "median l2": Quantity(float(hits["l2"].median()), "on [0, 1]", "median Euclidean length, successful images"),
         "median steps": Quantity(float(hits["steps"].median()), "steps", "median gradient steps, successful images"),
+        "median queries": Quantity(
+            float(hits["queries"].median()), "queries", "median number of times the network was asked"
+        ),
     }
 
 
-def _gallery(job: AuditJob, entry: TargetedEntry, value: StepValue, ledger: pd.DataFrame) -> Gallery:
-    images, _ = attacked_images(job, entry)
+def _pairs(job: AuditJob, entry: TargetedEntry, name: str, ledger: pd.DataFrame) -> tuple[RateTable, ...]:
+    class_names = open_splits(job).whole.class_names
+    if entry.section.target != EVERY or len(class_names) > PAIRS_SHOWN:
+        return ()
+    source: Source = "label" if entry.section.start == "images" else "clean"
+    table = count_pairs(ledger, class_names, source=source).table(
+        f"pairs_{entry.name}_{name}",
+        f"Images of each class of {name} pushed to each other class",
+        note="Share of the images that were not predicted as the target when clean.",
+    )
+    return (table,)
+
+
+def _gallery(job: AuditJob, entry: TargetedEntry, name: str, value: StepValue, ledger: pd.DataFrame) -> Gallery:
+    images = started_images(job, entry, open_classifier(job, name).to(job.device))
     adversarial = safetensors.torch.load(job.store.get(unpack(value["shown"])))["adversarial"].float() / 255
-    originals = images.load(np.arange(len(adversarial)))
-    rows = []
-    for which, (before, after) in enumerate(zip(originals, adversarial, strict=True)):
-        row = ledger.iloc[which]
-        names = {key: images.class_names[int(row[key])] for key in ("clean", "target", "adversarial")}
-        rows.append(_row(job, before, after, names))
-    return Gallery(
-        "Original, adversarial, difference, difference x10",
-        tuple(rows),
-        f"the first {len(rows)} attacked images in the order of their hashes, successful or not",
-        DIFFERENCE_NOTE,
-    )
-
-
-def _row(job: AuditJob, before: torch.Tensor, after: torch.Tensor, names: dict[str, str]) -> tuple[Picture, ...]:
-    seen, wanted, got = names["clean"], names["target"], names["adversarial"]
-    outcome = "reached" if got == wanted else "not reached"
-    return (
-        store_image(job.store, before, caption=f"original: {seen}", alt=f"The original image, predicted {seen}."),
-        store_image(
-            job.store,
-            after,
-            caption=f"adversarial: {got} (target {wanted} {outcome})",
-            alt=f"The adversarial image, predicted {got}; the target was {wanted}.",
-        ),
-        store_difference(job.store, after - before, factor=1, caption="difference", alt="Their difference, near grey."),
-        store_difference(
-            job.store,
-            after - before,
-            factor=10,
-            caption="difference x10",
-            alt="Their difference amplified ten times: where and how the pixels were changed.",
-        ),
-    )
+    return attack_gallery(job.store, images, adversarial, ledger, targeted=True)

@@ -1,33 +1,38 @@
-"""Universal perturbations and the cross-architecture table: craft on each source, evaluate on each target."""
+"""Universal perturbations: craft one for each source, on one network or on several together, with one seed or more."""
 
-import io
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from attacks import registry
-from attacks.base import ImageAttack, UniversalAttack
-from attacks.controls import sign_noise
-from attacks.judge import LEDGER_COLUMNS, transfer_predictions
+from attacks.base import UniversalAttack
+from attacks.budget import tier_options
+from attacks.checkpoints import CheckpointFile
 from attacks.threat import Threat
 from attacks.universal import craft_universal
 from flows.audit_job import AuditJob
-from flows.steps import StepValue, pack, unpack
+from flows.ledgers import settings_text
+from flows.naming import entry_names
+from flows.steps import Step, StepValue, pack
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
+from wolfhound.classifier import Classifier
+from wolfhound.errors import PlanError
 from wolfhound.plan import UniversalSection
 from wolfhound.progress import Progress, silent
-
-NOISE = "random sign noise (control)"
+from wolfhound.store import sha256
 
 
 @dataclass(frozen=True)
 class UniversalEntry:
-    """One universal section of the plan under a name that is unique in it, such as "sgd_uap-linf-10of255"."""
+    """One universal section of the plan under a name that is unique in it, such as "sgd_uap-linf-10of255".
+
+    `sources` are the rows of its table: classifiers, then the names of its ensembles. `targets` include every
+    classifier that something is crafted on, for the white-box cells.
+    """
 
     name: str
     section: UniversalSection
@@ -39,51 +44,96 @@ class UniversalEntry:
         """The ledger column of the perturbation that was computed on `source`."""
         return f"{self.name}/{source}"
 
+    def seed_column(self, source: str, run: int) -> str:
+        """The ledger column of the run with that seed, counted from 0."""
+        return f"{self.column(source)}/run {run + 1}"
+
+    def epsilon_column(self, source: str, epsilon: float) -> str:
+        """The ledger column of the same perturbation scaled to a smaller epsilon."""
+        return f"{self.column(source)}/epsilon {epsilon:.10g}"
+
+    def members(self, source: str) -> tuple[str, ...]:
+        """The classifiers that the row `source` is crafted on."""
+        return self.section.ensembles.get(source, (source,))
+
+    def white_box(self, source: str, target: str) -> bool:
+        """Whether the perturbation of `source` was crafted with full knowledge of `target`."""
+        return target in self.members(source)
+
+    def attack(self) -> UniversalAttack:
+        """The attack with the options of its tier and of the plan."""
+        return planned_attack(self.section)
+
+
+def planned_attack(section: UniversalSection) -> UniversalAttack:
+    """Return the attack of a section, with the options of its tier, and over them its own.
+
+    Raises:
+        PlanError: no such attack, or options that it does not have.
+    """
+    name, options = section.attack, dict(section.options)
+    if section.tier is not None and name in registry.UNIVERSAL:
+        options = tier_options(registry.UNIVERSAL[name], section.tier, options)
+    return registry.make_universal(name, options)
+
+
+def threat_of(job: AuditJob, section: UniversalSection) -> Threat:
+    """Return the threat of a section, its target by index.
+
+    Raises:
+        PlanError: the target is no class.
+    """
+    target = None
+    if section.target is not None:
+        names = open_splits(job).whole.class_names
+        if section.target not in names:
+            raise PlanError(f"{section.attack}: expected a class name as target, got {section.target!r}")
+        target = names.index(section.target)
+    return Threat(section.threat.norm, section.threat.epsilon, target, place=section.threat.place)
+
 
 def universal_entries(job: AuditJob) -> tuple[UniversalEntry, ...]:
-    """Return the plan's universal sections, named; targets include the sources, for the white-box diagonal."""
-    entries: list[UniversalEntry] = []
-    for section in job.plan.universal:
-        threat = Threat(section.threat.norm, section.threat.epsilon)
-        base = f"{section.attack}-{threat.norm}-{threat.epsilon_text.replace('/', 'of')}"
-        taken = sum(entry.name == base or entry.name.startswith(f"{base}-") for entry in entries)
-        sources = job.plan.chosen(section.sources)
-        wanted = {*sources, *job.plan.chosen(section.targets)}
-        targets = tuple(name for name in job.plan.classifier_names if name in wanted)
-        entries.append(UniversalEntry(f"{base}-{taken + 1}" if taken else base, section, threat, sources, targets))
+    """Return the plan's universal sections, named."""
+    threats = [threat_of(job, section) for section in job.plan.universal]
+    names = entry_names([(s.attack, threat) for s, threat in zip(job.plan.universal, threats, strict=True)])
+    entries = []
+    for name, section, threat in zip(names, job.plan.universal, threats, strict=True):
+        crafted_on = (*job.plan.chosen(section.sources), *(m for group in section.ensembles.values() for m in group))
+        wanted = {*crafted_on, *job.plan.chosen(section.targets)}
+        sources = (*job.plan.chosen(section.sources), *section.ensembles)
+        targets = tuple(target for target in job.plan.classifier_names if target in wanted)
+        entries.append(UniversalEntry(name, section, threat, sources, targets))
     return tuple(entries)
 
 
-def craft(job: AuditJob, entry: UniversalEntry, source: str, progress: Progress = silent) -> StepValue:
-    """Return the perturbation computed on `source`: artefact, history and seed. Done once."""
-    classifier, splits = open_classifier(job, source), open_splits(job).splits
-    seed = job.seed("universal", entry.name, source)
-    attack = registry.make_universal(entry.section.attack, entry.section.options)
-    step = job.step(
-        f"universal/{entry.name}/{source}",
-        attack=repr(attack),
-        threat=entry.threat.text,
-        weights=classifier.weights_digest,
-        craft=splits.craft.fingerprint,
-        select=splits.select.fingerprint,
-        seed=seed,
-    )
+def craft(job: AuditJob, entry: UniversalEntry, source: str, run: int = 0, progress: Progress = silent) -> StepValue:
+    """Return the perturbation computed on `source` with one seed: artefact, history and seed. Done once.
+
+    Broken off, it goes on from where it stood a minute before at most.
+    """
+    members = [open_classifier(job, name) for name in entry.members(source)]
+    step, seed = _step(job, entry, source, run, members)
+    # In the cache, as the run folder holds nothing but evidence; under all that would make it another run's.
+    unfinished = sha256(f"{step.key} {job.plan.batch_size} {job.device} {torch.__version__}".encode())
+    checkpoint = CheckpointFile(job.cache / "unfinished" / f"{unfinished}.safetensors")
+    splits, attack = open_splits(job).splits, entry.attack()
 
     def work() -> StepValue:
         result = craft_universal(
             attack,
-            classifier.to(job.device),
+            [member.to(job.device) for member in members],
             splits.craft,
             splits.select,
             entry.threat,
             generator=torch.Generator().manual_seed(seed),
             batch_size=job.plan.batch_size,
             progress=progress,
+            checkpoint=checkpoint,
         )
         tensors = {"best": result.best.clone(), "last": result.last.clone()}
         return {
             "deltas": pack(job.store.put(safetensors.torch.save(tensors), ".safetensors")),
-            "history": [[point.passes, point.gradients, point.rate.share] for point in result.history],
+            "history": [[point.passes, point.gradients, float(point.share)] for point in result.history],
             "gradients": result.gradients,
             "title": attack.title,
             "settings": settings_text(attack),
@@ -91,80 +141,39 @@ def craft(job: AuditJob, entry: UniversalEntry, source: str, progress: Progress 
             "seed": seed,
         }
 
-    return step.once(work)
+    value = step.once(work)
+    checkpoint.forget()
+    return value
 
 
-def evaluate(job: AuditJob, target: str, crafted: Mapping[str, StepValue], progress: Progress = silent) -> StepValue:
-    """Return the per-image ledger of one target under every perturbation and control. Done once.
-
-    `crafted` maps a ledger column to what `craft` returned for it. Each image goes through the target once clean and
-    once a perturbation.
-    """
-    classifier, splits = open_classifier(job, target), open_splits(job).splits
-    threats = {entry.column(source): entry.threat for entry in universal_entries(job) for source in entry.sources}
-    wanted = {column: unpack(crafted[column]["deltas"]) for column in sorted(crafted)}
-    noise_seed = job.seed("noise")
+def _step(
+    job: AuditJob, entry: UniversalEntry, source: str, run: int, members: Sequence[Classifier]
+) -> tuple[Step, int]:
+    """Return the step of one run, and its seed."""
+    splits = open_splits(job).splits
+    named = (source, run) if run else (source,)
+    seed = job.seed("universal", entry.name, *named)
     step = job.step(
-        f"table/{target}",
-        deltas={column: artefact.sha256 for column, artefact in wanted.items()},
-        threats={column: threats[column].text for column in wanted},
-        weights=classifier.weights_digest,
-        report=splits.report.fingerprint,
-        noise=noise_seed,
+        f"universal/{entry.name}/{'/'.join(map(str, named))}",
+        attack=repr(entry.attack()),
+        threat=entry.threat.text,
+        weights=[member.weights_digest for member in members],
+        craft=splits.craft.fingerprint,
+        select=splits.select.fingerprint,
+        seed=seed,
     )
-
-    def work() -> StepValue:
-        deltas: dict[Threat, dict[str, Tensor]] = {}
-        for column, artefact in wanted.items():
-            deltas.setdefault(threats[column], {})[column] = load_delta(job.store.get(artefact))
-        parts: list[pd.DataFrame] = []
-        for threat, group in deltas.items():
-            noise = sign_noise(threat, splits.report.size, generator=torch.Generator().manual_seed(noise_seed))
-            part = transfer_predictions(
-                classifier.to(job.device),
-                splits.report,
-                group | {noise_column(threat): noise},
-                threat,
-                batch_size=job.plan.batch_size,
-                progress=progress,
-            )
-            parts.append(part if not parts else part.drop(columns=list(LEDGER_COLUMNS)))
-        ledger = pd.concat(parts, axis="columns")
-        return {"ledger": pack(job.store.put(csv_bytes(ledger), ".csv"))}
-
-    return step.once(work)
+    return step, seed
 
 
-def noise_column(threat: Threat) -> str:
-    """The ledger column of the noise control of that size."""
-    return f"noise/{threat.norm}-{threat.epsilon_text.replace('/', 'of')}"
+def best_run(values: Sequence[StepValue]) -> int:
+    """Return which of several runs has the highest share on the select split, counted from 0 (the first of equals).
+
+    No held-out image has a say in it.
+    """
+    shares = [max(row[2] for row in value["history"]) for value in values]
+    return shares.index(max(shares))
 
 
 def load_delta(data: bytes, *, name: str = "best") -> Tensor:
     """Return a stored perturbation `[3,H,W]`."""
     return safetensors.torch.load(data)[name]
-
-
-def csv_bytes(table: pd.DataFrame) -> bytes:
-    """Return a table as CSV, the same bytes on every system."""
-    return table.to_csv(index=False, lineterminator="\n").encode()
-
-
-def read_csv(data: bytes) -> pd.DataFrame:
-    """Return the table of stored CSV bytes."""
-    return pd.read_csv(io.BytesIO(data))
-
-
-def settings_text(attack: UniversalAttack | ImageAttack) -> str:
-    """Return the hyper-parameters of an attack in words: "passes 10, images per update 100".
-
-    >>> from attacks.targeted import TargetedAscent
-    >>> settings_text(TargetedAscent(most_steps=5)).split(", ")[-1].startswith("shrinking")
-    True
-    """
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in attack_options(attack).items())
-
-
-def attack_options(attack: UniversalAttack | ImageAttack) -> dict[str, object]:
-    """Return the hyper-parameters of an attack by name."""
-    return {part: getattr(attack, part) for part in registry.defaults(type(attack))}

@@ -16,7 +16,7 @@ from reports.provenance.envelope import openssl_commands
 from reports.register import control_checks, register, unjudged
 from reports.sections import Section, capability, sections
 from reports.typefaces import FONTS
-from reports.verdict_page import SUBJECTS_SHOWN, verdict_page
+from reports.verdict_page import subjects_shown, verdict_page
 from wolfhound import __version__
 from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Artefact, Evidence, Finding, Gallery, Judgement, Picture, RunRecord
@@ -62,7 +62,7 @@ def fill(audit: Audit, link: Link, *, screen: bool) -> str:
         sections={section.anchor: section for section in outline},
         outline=outline,
         front=verdict_page(audit.evidence),
-        subjects_shown=SUBJECTS_SHOWN,
+        subjects_shown=subjects_shown(len(audit.evidence.criteria)),
         entries=register(audit.evidence),
         unjudged=unjudged(audit.evidence),
         control_checks=control_checks(audit.evidence),

@@ -11,6 +11,7 @@ from wolfhound.verdicts import SEVERITIES, overall
 VERDICTS: tuple[Verdict, ...] = ("not met", "inconclusive", "not tested", "met")
 CRITERIA_SHOWN = 7
 SUBJECTS_SHOWN = 6
+_FEW_CRITERIA = 5
 
 _HEADLINES: dict[Verdict, str] = {
     "met": "Every criterion of the plan was met under the conditions tested. "
@@ -49,6 +50,15 @@ class VerdictPage:
     unlisted: tuple[CriterionSummary, ...]
     worst: Judgement | None
     worst_finding: Finding | None
+
+
+def subjects_shown(criteria: int) -> int:
+    """Return how many classifiers the first page lists beside that many criteria, so that it stays one page.
+
+    >>> subjects_shown(5), subjects_shown(6)
+    (6, 4)
+    """
+    return SUBJECTS_SHOWN if criteria <= _FEW_CRITERIA else SUBJECTS_SHOWN - 2
 
 
 def verdict_page(evidence: Evidence) -> VerdictPage:

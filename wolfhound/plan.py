@@ -4,43 +4,34 @@ Numbers that people write as fractions may be written so: `epsilon: 10/255`, `at
 """
 
 import datetime
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
+
+from wolfhound.plan_attacks import (
+    NaturalSection,
+    ReplaySection,
+    RobustSection,
+    TargetedSection,
+    ThreatSection,
+    UniversalSection,
+)
+from wolfhound.plan_base import Channel, Name, Names, Section, Share, Size, parse_fraction
+
+__all__ = [
+    "PLAN_FORMAT",
+    "AuditPlan",
+    "NaturalSection",
+    "ReplaySection",
+    "RobustSection",
+    "TargetedSection",
+    "ThreatSection",
+    "UniversalSection",
+    "parse_fraction",
+]
 
 PLAN_FORMAT = 1
-
-
-def parse_fraction(value: Any) -> Any:
-    """Return a number written as "10/255" or "30 %" as a float; anything else unchanged.
-
-    >>> parse_fraction("8/255") == 8 / 255, parse_fraction("30 %"), parse_fraction(0.5)
-    (True, 0.3, 0.5)
-    """
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    number = r"[0-9]+(?:\.[0-9]+)?"
-    if match := re.fullmatch(rf"({number})\s*/\s*({number})", text):
-        return float(match[1]) / float(match[2]) if float(match[2]) else value
-    if match := re.fullmatch(rf"({number})\s*%", text):
-        return float(match[1]) / 100
-    return value
-
-
-Fraction = Annotated[float, BeforeValidator(parse_fraction, json_schema_input_type=float | str)]
-Share = Annotated[Fraction, Field(ge=0, le=1)]
-Size = PositiveInt | tuple[PositiveInt, PositiveInt]
-Channel = tuple[float, float, float]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
-
-
-class Section(BaseModel):
-    """One part of the plan: unknown keys are faults, and nothing changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class FitSection(Section):
@@ -153,53 +144,12 @@ class FactoryClassifier(Section):
     name: Name
     file: Path
     callable: str
-    arguments: dict[str, int | float | str | bool | None] = {}
+    arguments: dict[str, int | float | str | bool | None] = Field(default_factory=dict)
     weights: Path | None = None
     preprocessing: PreprocessingSection
 
 
 Subject = Annotated[DemonstrationClassifier | TorchvisionClassifier | FactoryClassifier, Field(discriminator="source")]
-
-
-class ThreatSection(Section):
-    """How far the attacker may change a pixel, on the [0, 1] scale."""
-
-    norm: Literal["linf", "l2"] = "linf"
-    epsilon: Annotated[Fraction, Field(gt=0)]
-
-    @model_validator(mode="after")
-    def _scale(self) -> "ThreatSection":
-        if self.norm == "linf" and self.epsilon > 1:
-            raise ValueError(f"expected epsilon in (0, 1], got {self.epsilon:g} (did you mean {self.epsilon:g}/255?)")
-        return self
-
-
-Names = Literal["all"] | tuple[str, ...]
-Options = dict[str, int | float | str | bool]
-
-
-class UniversalSection(Section):
-    """One universal attack: crafted on each source, evaluated on each target."""
-
-    attack: str
-    options: Options = {}
-    threat: ThreatSection
-    sources: Names = "all"
-    targets: Names = "all"
-
-
-class TargetedSection(Section):
-    """Targeted fooling: push images to a class that the network does not see in them."""
-
-    attack: str = "targeted_ascent"
-    options: Options = {}
-    threat: ThreatSection
-    classifiers: Names = "all"
-    images: int = Field(64, gt=0, description="how many held-out images are attacked")
-    target: Literal["random"] | str = Field(
-        "random", description="a class name, or a random other class for each image"
-    )
-    shown: int = Field(4, ge=1, le=12, description="how many are shown in the report")
 
 
 class DemonstrationBias(Section):
@@ -212,6 +162,28 @@ class DemonstrationBias(Section):
     confounding: Annotated[float, Field(ge=0.5, le=1)] = 1.0
     shown: int = Field(4, ge=1, le=12)
     seed: int = Field(1, ge=0)
+
+
+class InsideSection(Section):
+    """What can be seen inside the classifiers: filters, class activation maps with their checks, strongest patches."""
+
+    classifiers: Names = "all"
+    filters: bool = Field(True, description="whether the first layer's filters are shown")
+    methods: tuple[str, ...] = Field(("gradcam", "layercam"), min_length=1, max_length=6)
+    layers: tuple[str, ...] = Field((), description="dotted names; each method's default where none is named")
+    images: int = Field(4, ge=1, le=12, description="how many held-out images are shown with their maps")
+    measured: int = Field(24, ge=8, description="how many held-out images the maps are measured on")
+    road: bool = Field(False, description="whether ROAD is measured too; it takes longer than all the rest")
+    patches: int = Field(4, ge=0, le=12, description="how many channels are shown with their strongest patches")
+    patches_layer: str | None = Field(None, description="dotted name; the first method's layer by default")
+
+    @model_validator(mode="after")
+    def _shown_are_measured(self) -> "InsideSection":
+        if self.images > self.measured:
+            raise ValueError(f"expected at most as many images shown as measured, got {self.images} of {self.measured}")
+        if len(set(self.methods)) != len(self.methods) or len(set(self.layers)) != len(self.layers):
+            raise ValueError("expected every method and every layer once")
+        return self
 
 
 class CriterionSection(Section):
@@ -249,8 +221,12 @@ class AuditPlan(Section):
     splits: SplitSection
     classifiers: tuple[Subject, ...] = Field(min_length=1)
     universal: tuple[UniversalSection, ...] = ()
+    replay: tuple[ReplaySection, ...] = ()
+    robust: tuple[RobustSection, ...] = ()
     targeted: tuple[TargetedSection, ...] = ()
+    natural: tuple[NaturalSection, ...] = ()
     bias: tuple[DemonstrationBias, ...] = ()
+    inside: tuple[InsideSection, ...] = ()
     criteria: tuple[CriterionSection, ...] = ()
     fixed_on: datetime.date | None = Field(None, description="the day on which the criteria were fixed")
 
@@ -274,6 +250,12 @@ class AuditPlan(Section):
             faults.append("demonstration classifiers know only the demonstration images")
         if self.images.source == "demonstration" and sum(dict(self.splits).values()) >= self.images.count:
             faults.append(f"the splits leave none of the {self.images.count} demonstration images to train on")
+        faults += _too_many_images(self)
+        faults += [
+            f"inside[{index}].measured is {section.measured}, but the report split has {self.splits.report} images"
+            for index, section in enumerate(self.inside)
+            if section.measured > self.splits.report
+        ]
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -283,9 +265,29 @@ def _duplicates(what: str, names: tuple[str, ...]) -> list[str]:
     return [f"{what} {name!r} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
 
 
+def _too_many_images(plan: AuditPlan) -> list[str]:
+    asked = [(f"robust[{i}]", section.images) for i, section in enumerate(plan.robust)]
+    asked += [
+        (f"targeted[{i}]", section.images) for i, section in enumerate(plan.targeted) if section.start == "images"
+    ]
+    asked += [(f"natural[{i}]", section.images or 0) for i, section in enumerate(plan.natural)]
+    held_out = plan.splits.report
+    return [
+        f"{place}.images asks for {count} images; the report split has {held_out}"
+        for place, count in asked
+        if count > held_out
+    ]
+
+
 def _references(plan: AuditPlan) -> list[tuple[str, tuple[str, ...]]]:
     places: list[tuple[str, Names]] = []
     for index, section in enumerate(plan.universal):
         places += [(f"universal[{index}].sources", section.sources), (f"universal[{index}].targets", section.targets)]
+        places += [(f"universal[{index}].ensembles.{name}", members) for name, members in section.ensembles.items()]
+    places += [(f"replay[{index}].targets", s.targets) for index, s in enumerate(plan.replay)]
     places += [(f"targeted[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.targeted)]
+    places += [(f"robust[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.robust)]
+    places += [(f"robust[{index}].surrogate", (s.surrogate,)) for index, s in enumerate(plan.robust) if s.surrogate]
+    places += [(f"natural[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.natural)]
+    places += [(f"inside[{index}].classifiers", section.classifiers) for index, section in enumerate(plan.inside)]
     return [(place, names) for place, names in places if not isinstance(names, str)]

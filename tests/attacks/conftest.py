@@ -14,6 +14,7 @@ from wolfhound.images import ImageSet, PixelFile, Splits, split
 
 CLASSES = 4
 SIZE = (16, 16)
+SMALLER = (12, 12)
 
 
 def draw_textures(count: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -55,12 +56,23 @@ def textures(tmp_path_factory: pytest.TempPathFactory) -> Splits:
 @pytest.fixture(scope="session")
 def trained_state() -> dict[str, torch.Tensor]:
     """The weights of `network()` after training on textures that no test uses."""
+    return _trained_weights(SIZE, seed=0)
+
+
+@pytest.fixture(scope="session")
+def second_state() -> dict[str, torch.Tensor]:
+    """The weights of `network()` after training from other initial weights, on the same textures at 12x12."""
+    return _trained_weights(SMALLER, seed=1)
+
+
+def _trained_weights(size: tuple[int, int], *, seed: int) -> dict[str, torch.Tensor]:
     pixels, labels = draw_textures(800, seed=2)
     inputs, wanted = torch.from_numpy(pixels).float().div_(255), torch.from_numpy(labels)
+    resized = Preprocessing(input_size=size).apply(inputs)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # for the initial weights and for dropout
-        module = network()
-        _train(module, inputs, wanted)
+        torch.manual_seed(seed)  # for the initial weights and for dropout
+        module = network(size)
+        _train(module, resized, wanted)
     return {name: tensor.detach() for name, tensor in module.state_dict().items()}
 
 
@@ -74,8 +86,8 @@ def _train(module: nn.Module, inputs: torch.Tensor, wanted: torch.Tensor) -> Non
             optimiser.step()
 
 
-def network() -> nn.Sequential:
-    """Two convolutions with batch normalisation, dropout and a linear layer, for 16x16 pixels."""
+def network(size: tuple[int, int] = SIZE) -> nn.Sequential:
+    """Two convolutions with batch normalisation, dropout and a linear layer, for 16x16 pixels or another size."""
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.BatchNorm2d(8),
@@ -86,17 +98,17 @@ def network() -> nn.Sequential:
         nn.MaxPool2d(2),
         nn.Flatten(),
         nn.Dropout(0.2),
-        nn.Linear(16 * 4 * 4, CLASSES),
+        nn.Linear(16 * (size[0] // 4) * (size[1] // 4), CLASSES),
     )
 
 
-def as_classifier(module: nn.Module, *, name: str = "textures") -> Classifier:
-    """Return `module` as a classifier of 16x16 textures."""
+def as_classifier(module: nn.Module, *, name: str = "textures", size: tuple[int, int] = SIZE) -> Classifier:
+    """Return `module` as a classifier of textures, which resizes them to `size` itself."""
     return Classifier(
         name=name,
         module=module,
         class_names=tuple(f"texture {i}" for i in range(CLASSES)),
-        preprocessing=Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), SIZE),
+        preprocessing=Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), size),
         weights_digest=state_digest(module.state_dict()),
     )
 
@@ -107,3 +119,11 @@ def trained(trained_state: dict[str, torch.Tensor]) -> Classifier:
     module = network()
     module.load_state_dict(trained_state)
     return as_classifier(module.double().eval())
+
+
+@pytest.fixture
+def second(second_state: dict[str, torch.Tensor]) -> Classifier:
+    """A fresh copy of another trained network, of another input size, in float64."""
+    module = network(SMALLER)
+    module.load_state_dict(second_state)
+    return as_classifier(module.double().eval(), name="second", size=SMALLER)

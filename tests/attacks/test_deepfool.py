@@ -7,6 +7,7 @@ from attacks.deepfool import BEYOND, deepfool
 from attacks.deepfool_universal import DeepFoolUniversal
 from attacks.threat import Threat
 from tests.attacks.deepfool_literal import deepfool_one, universal_one_by_one
+from tests.attacks.running import after_passes
 from wolfhound.classifier import Classifier, frozen
 from wolfhound.errors import PlanError
 from wolfhound.images import Splits
@@ -64,9 +65,7 @@ def test_one_image_an_update_and_the_bare_sum_is_the_papers_algorithm(trained: C
     images, threat = textures.craft.subset(range(24)), Threat("linf", 16 / 255)
     attack = DeepFoolUniversal(passes=1, images_per_update=1, reach=0.0, candidates=3)
     with frozen(trained.module):
-        (proposal,) = attack.proposals(
-            trained, images, threat, generator=torch.Generator().manual_seed(4), chunk=8, advance=lambda _: None
-        )
+        (proposal,) = after_passes(attack, [trained], images, threat, seed=4, chunk=8)
         order = torch.randperm(24, generator=torch.Generator().manual_seed(4)).tolist()
         expected = universal_one_by_one(
             trained, images.load().double(), order, epsilon=threat.epsilon, candidates=3, max_steps=10
@@ -83,9 +82,7 @@ def test_a_group_adds_the_steps_of_its_images_at_the_length_of_its_reach(
     images = textures.craft.subset(range(10))
     attack = DeepFoolUniversal(passes=1, images_per_update=10, reach=reach, candidates=4)
     with frozen(trained.module):
-        (proposal,) = attack.proposals(
-            trained, images, threat, generator=torch.Generator().manual_seed(0), chunk=4, advance=lambda _: None
-        )
+        (proposal,) = after_passes(attack, [trained], images, threat, seed=0, chunk=4)
         pixels = images.load().double()
         total = sum(deepfool_one(trained, x, candidates=4, overshoot=0.02, max_steps=10)[0] for x in pixels)
     assert isinstance(total, torch.Tensor)
@@ -98,9 +95,7 @@ def test_steps_that_did_not_reach_their_boundary_do_not_count(trained: Classifie
     images, threat = textures.craft.subset(range(30)), Threat("l2", 50.0)
     attack = DeepFoolUniversal(passes=1, images_per_update=30, reach=0.0, steps_per_image=1)
     with frozen(trained.module):
-        (proposal,) = attack.proposals(
-            trained, images, threat, generator=torch.Generator().manual_seed(0), chunk=30, advance=lambda _: None
-        )
+        (proposal,) = after_passes(attack, [trained], images, threat, seed=0, chunk=30)
         found = [deepfool_one(trained, x, candidates=4, overshoot=0.02, max_steps=1) for x in images.load().double()]
     reached = [delta for delta, changed, _ in found if changed]
     assert 0 < len(reached) < 30
@@ -111,9 +106,7 @@ def test_a_group_that_is_half_fooled_moves_half_as_far(trained: Classifier, text
     images, threat = textures.craft.subset(range(20)), Threat("l2", 50.0)
     attack = DeepFoolUniversal(passes=2, images_per_update=20, reach=0.02)
     with frozen(trained.module):
-        first, second = attack.proposals(
-            trained, images, threat, generator=torch.Generator().manual_seed(0), chunk=20, advance=lambda _: None
-        )
+        first, second = after_passes(attack, [trained], images, threat, chunk=20)
         pixels = images.load().double()
         clean = trained.logits(pixels).argmax(dim=1)
         kept = trained.logits((pixels + first.delta).clamp(0, 1)).argmax(dim=1) == clean
@@ -127,19 +120,7 @@ def test_it_stops_after_the_pass_that_met_enough_images_already_fooled(trained: 
 
     def passes(enough: float) -> int:
         attack = DeepFoolUniversal(passes=6, enough=enough)
-        with frozen(trained.module):
-            return len(
-                list(
-                    attack.proposals(
-                        trained,
-                        textures.craft,
-                        threat,
-                        generator=torch.Generator().manual_seed(0),
-                        chunk=96,
-                        advance=lambda _: None,
-                    )
-                )
-            )
+        return len(after_passes(attack, [trained], textures.craft, threat, chunk=96))
 
     assert passes(0.3) < passes(1.0)
 
@@ -148,7 +129,7 @@ def test_a_target_is_refused(trained: Classifier, textures: Splits) -> None:
     with pytest.raises(PlanError, match="untargeted"):
         next(
             DeepFoolUniversal().proposals(
-                trained,
+                [trained],
                 textures.craft,
                 Threat("linf", 0.1, target=1),
                 generator=torch.Generator(),

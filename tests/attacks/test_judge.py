@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attacks.delivery import resample
-from attacks.judge import fooling_rates, predict, transfer_predictions
+from attacks.judge import fooling_rates, predict, transfer_predictions, under
 from attacks.threat import Threat
 from tests.attacks.crashing import assert_same, mixed_state, snapshot
 from wolfhound.classifier import Classifier
@@ -54,7 +54,7 @@ def by_hand(classifier: Classifier, images: ImageSet, delta: Tensor) -> np.ndarr
 
 def test_the_ledger_agrees_with_integer_arithmetic_by_hand(trained: Classifier, textures: Splits) -> None:
     images, perturbations = textures.report.subset(range(50)), two_perturbations()
-    ledger = transfer_predictions(trained, images, perturbations, THREAT, batch_size=16)
+    ledger = transfer_predictions(trained, images, under(THREAT, perturbations), batch_size=16)
     assert list(ledger.columns) == ["image", "label", "clean", "first", "second"]
     assert tuple(ledger["image"]) == images.hashes
     assert (ledger["label"] == images.labels).all()
@@ -71,8 +71,7 @@ def test_what_is_shown_lies_in_zero_to_one_on_the_eight_bit_grid(trained: Classi
     transfer_predictions(
         replace(trained, module=recording, preprocessing=plain),
         textures.report,
-        {"v": torch.full((3, 16, 16), 0.5)},
-        Threat("linf", 0.5),
+        under(Threat("linf", 0.5), {"v": torch.full((3, 16, 16), 0.5)}),
     )
     shown = torch.cat(recording.shown)
     assert float(shown.min()) >= 0
@@ -81,7 +80,7 @@ def test_what_is_shown_lies_in_zero_to_one_on_the_eight_bit_grid(trained: Classi
 
 
 def test_rates_are_counted_from_the_ledger_alone(trained: Classifier, textures: Splits) -> None:
-    ledger = transfer_predictions(trained, textures.report, two_perturbations(), THREAT)
+    ledger = transfer_predictions(trained, textures.report, under(THREAT, two_perturbations()))
     rates = fooling_rates(ledger)
     assert list(rates) == ["first", "second"]
     assert rates["first"].successes == int((ledger["first"] != ledger["clean"]).sum())
@@ -91,8 +90,10 @@ def test_rates_are_counted_from_the_ledger_alone(trained: Classifier, textures: 
 
 @pytest.mark.parametrize("size", [1, 7, 200, 500])
 def test_the_batch_size_changes_no_prediction(size: int, trained: Classifier, textures: Splits) -> None:
-    whole = transfer_predictions(trained, textures.report, two_perturbations(), THREAT, batch_size=64)
-    assert transfer_predictions(trained, textures.report, two_perturbations(), THREAT, batch_size=size).equals(whole)
+    whole = transfer_predictions(trained, textures.report, under(THREAT, two_perturbations()), batch_size=64)
+    assert transfer_predictions(trained, textures.report, under(THREAT, two_perturbations()), batch_size=size).equals(
+        whole
+    )
     assert (predict(trained, textures.report, batch_size=size) == whole["clean"]).all()
 
 
@@ -107,7 +108,7 @@ def test_each_image_is_read_once_for_all_columns(
         return original(self, rows)
 
     monkeypatch.setattr(PixelFile, "read", counting)
-    transfer_predictions(trained, textures.report, two_perturbations(), THREAT, batch_size=32)
+    transfer_predictions(trained, textures.report, under(THREAT, two_perturbations()), batch_size=32)
     assert read == Counter(textures.report.rows.tolist())
 
 
@@ -120,7 +121,7 @@ def test_progress_advances_by_every_image_and_column(trained: Classifier, textur
         totals.append(total)
         yield advanced.append
 
-    transfer_predictions(trained, textures.report, two_perturbations(), THREAT, batch_size=32, progress=record)
+    transfer_predictions(trained, textures.report, under(THREAT, two_perturbations()), batch_size=32, progress=record)
     predict(trained, textures.report, batch_size=32, progress=record)
     assert totals == [600, 200]
     assert sum(advanced) == 800
@@ -130,29 +131,42 @@ def test_a_perturbation_of_another_size_is_resampled(trained: Classifier, textur
     small = 0.6 * torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(2)).sign()
     large = functional.interpolate(small[None], size=(16, 16), mode="bilinear", align_corners=False)[0]
     wide = Threat("linf", 1.0)
-    ledger = transfer_predictions(trained, textures.report, {"small": small, "large": large}, wide)
+    ledger = transfer_predictions(trained, textures.report, under(wide, {"small": small, "large": large}))
     assert (ledger["small"] == ledger["large"]).all()
     assert (ledger["small"] != ledger["clean"]).any()
 
 
 def test_perturbations_are_bounded_before_they_are_judged(trained: Classifier, textures: Splits) -> None:
     sign = two_perturbations()["first"].sign()
-    ledger = transfer_predictions(trained, textures.report, {"too large": sign, "full": sign * THREAT.epsilon}, THREAT)
+    ledger = transfer_predictions(
+        trained, textures.report, under(THREAT, {"too large": sign, "full": sign * THREAT.epsilon})
+    )
     assert (ledger["too large"] == ledger["full"]).all()
+
+
+def test_each_perturbation_is_held_to_its_own_threat(trained: Classifier, textures: Splits) -> None:
+    coarse = two_perturbations()["first"]
+    threats = {"wide": THREAT, "narrow": Threat("linf", 4 / 255), "round": Threat("l2", 3.0)}
+    together = transfer_predictions(trained, textures.report, {name: (coarse, t) for name, t in threats.items()})
+    for name, threat in threats.items():
+        alone = transfer_predictions(trained, textures.report, {name: (coarse, threat)})
+        assert (together[["image", "label", "clean", name]] == alone).all(axis=None)
+    rates = fooling_rates(together)
+    assert rates["wide"].successes > rates["round"].successes > rates["narrow"].successes
 
 
 def test_the_network_and_the_perturbations_stay_as_they_were(trained: Classifier, textures: Splits) -> None:
     mixed_state(trained)
     perturbations = two_perturbations()
     before = snapshot(trained), {name: delta.clone() for name, delta in perturbations.items()}
-    transfer_predictions(trained, textures.report, perturbations, THREAT)
+    transfer_predictions(trained, textures.report, under(THREAT, perturbations))
     assert_same(before[0], snapshot(trained))
     assert_same(before[1], perturbations)
 
 
 def test_names_of_the_ledgers_own_columns_are_refused(trained: Classifier, textures: Splits) -> None:
     with pytest.raises(EvidenceError, match=r"got \['clean'\]"):
-        transfer_predictions(trained, textures.report, {"clean": torch.zeros(3, 16, 16)}, THREAT)
+        transfer_predictions(trained, textures.report, under(THREAT, {"clean": torch.zeros(3, 16, 16)}))
 
 
 def test_logits_that_are_not_finite_are_refused(trained: Classifier, textures: Splits) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from attacks.controls import noise_controls
 from attacks.doubts import classifier_doubts, ledger_doubts
-from attacks.judge import fooling_rates, transfer_predictions
+from attacks.judge import fooling_rates, transfer_predictions, under
 from attacks.per_image import attack_images, random_targets
 from attacks.registry import make_image, make_universal
 from attacks.threat import Threat
@@ -73,7 +73,7 @@ def test_a_universal_perturbation_fools_far_more_held_out_images_than_noise(
         generator=torch.Generator().manual_seed(0),
     )
     controls = noise_controls(threat, (32, 32), seeds=range(3))
-    ledger = transfer_predictions(resnet20, photographs.report, {"own": found.best, **controls}, threat)
+    ledger = transfer_predictions(resnet20, photographs.report, under(threat, {"own": found.best, **controls}))
     rates = fooling_rates(ledger)
     print({key: rate.text for key, rate in rates.items()})
     assert rates["own"].percent > mean(rates[key].percent for key in controls) + ahead

@@ -5,24 +5,24 @@ import torch
 from torch.nn import functional
 
 from attacks.base import Proposal
+from attacks.ensemble import labelled, mean_gradient
 from attacks.sgd_universal import SgdUniversal
 from attacks.threat import Threat
+from tests.attacks.running import after_passes
 from wolfhound.classifier import Classifier, frozen
 from wolfhound.images import ImageSet, Splits
 
 
 def proposals(attack: SgdUniversal, classifier: Classifier, images: ImageSet, threat: Threat) -> list[Proposal]:
+    return after_passes(attack, [classifier], images, threat, chunk=5)
+
+
+def loss_gradient(attack: SgdUniversal, classifier: Classifier, images: ImageSet, delta: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of the mean loss over all of `images` with their given labels."""
+    threat, positions = Threat("linf", 1.0), torch.arange(len(images))
+    members = labelled([classifier], images, threat, labels="given", chunk=5)
     with frozen(classifier.module):
-        return list(
-            attack.proposals(
-                classifier,
-                images,
-                threat,
-                generator=torch.Generator().manual_seed(0),
-                chunk=5,
-                advance=lambda _: None,
-            )
-        )
+        return mean_gradient(attack.losses, members, images, positions, delta, chunk=5)
 
 
 @pytest.fixture
@@ -55,17 +55,17 @@ def test_images_above_the_clip_no_longer_count(middling: ImageSet, linear_classi
     clip = float(losses.median())
     assert 0 < int((losses > clip).sum()) < 12
     attack, delta = SgdUniversal(clip=clip), torch.zeros(3, 8, 8, dtype=torch.float64)
-    threat = Threat("linf", 0.1)
-    whole = attack.gradient(linear_classifier, pixels, labels, delta, threat)
-    below = losses <= clip
-    torch.testing.assert_close(
-        whole, attack.gradient(linear_classifier, pixels[below], labels[below], delta, threat), rtol=1e-9, atol=1e-12
+    whole = loss_gradient(attack, linear_classifier, middling, delta)
+    counting = middling.subset(torch.nonzero(losses <= clip)[:, 0].tolist())
+    expected = loss_gradient(attack, linear_classifier, counting, delta) * len(counting) / 12
+    torch.testing.assert_close(whole, expected, rtol=1e-9, atol=1e-12)
+    alone = loss_gradient(
+        attack, linear_classifier, middling.subset(torch.nonzero(losses > clip)[:, 0].tolist()), delta
     )
-    alone = attack.gradient(linear_classifier, pixels[~below], labels[~below], delta, threat)
     assert not alone.any()
 
 
-def test_the_batch_gradient_is_the_sum_over_images_of_the_clipped_image(trained: Classifier, textures: Splits) -> None:
+def test_the_batch_gradient_is_the_mean_over_images_of_the_clipped_image(trained: Classifier, textures: Splits) -> None:
     pixels, labels = textures.craft.load(slice(0, 6)).double(), torch.from_numpy(textures.craft.labels[:6])
     delta = 0.4 * torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = torch.zeros_like(delta)
@@ -76,9 +76,9 @@ def test_the_batch_gradient_is_the_sum_over_images_of_the_clipped_image(trained:
             (gradient,) = torch.autograd.grad(loss, shown)
             inside = (image + delta >= 0) & (image + delta <= 1)
             expected += gradient * inside
-        found = SgdUniversal(clip=1e9).gradient(trained, pixels, labels, delta, Threat("linf", 1.0))
+    found = loss_gradient(SgdUniversal(clip=1e9), trained, textures.craft.subset(range(6)), delta)
     assert not bool((expected == 0).all())
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found, expected / 6, rtol=1e-9, atol=1e-12)
 
 
 def test_pseudo_labels_are_the_predictions_and_given_labels_the_sets(

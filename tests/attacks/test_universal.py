@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks.base import Proposal, UniversalAttack
-from attacks.judge import fooling_rates, transfer_predictions
+from attacks.base import Proposal, Tiers, UniversalAttack
+from attacks.judge import fooling_rates, transfer_predictions, under
 from attacks.threat import Threat
 from attacks.universal import craft_universal
 from wolfhound.classifier import Classifier
@@ -25,9 +25,14 @@ class Scripted:
     name: ClassVar[str] = "scripted"
     title: ClassVar[str] = "Scripted"
     source: ClassVar[str] = "this test"
+    tiers: ClassVar[Tiers] = {}
+    gradients_exact: ClassVar[bool] = True
 
     def steps(self, images: int) -> int:
         return images
+
+    def gradients(self, images: int) -> int:
+        return 10 * images
 
     def proposals(self, *_: Any, **__: Any) -> Iterator[Proposal]:
         for position, delta in enumerate(self.deltas, start=1):
@@ -49,7 +54,9 @@ def test_the_best_checkpoint_is_the_one_that_fools_most_select_images(trained: C
     threat, scripted = Threat("linf", 60 / 255), directions()
     deltas = tuple(scale * sign for scale, sign in zip((0.02, 0.22, 0.21, 0.05), scripted, strict=True))
     result = run(Scripted(deltas), trained, textures, threat)
-    ledger = transfer_predictions(trained, textures.select, {str(i): delta for i, delta in enumerate(deltas)}, threat)
+    ledger = transfer_predictions(
+        trained, textures.select, under(threat, {str(i): delta for i, delta in enumerate(deltas)})
+    )
     rates = list(fooling_rates(ledger).values())
     assert [row.rate.successes for row in result.history] == [rate.successes for rate in rates]
     best = max(range(4), key=lambda i: rates[i].successes)
@@ -90,7 +97,7 @@ def test_a_target_is_judged_by_the_images_that_reach_it(trained: Classifier, tex
     threat = Threat("linf", 60 / 255, target=1)
     deltas = tuple(0.22 * sign for sign in directions())
     result = run(Scripted(deltas), trained, textures, threat)
-    ledger = transfer_predictions(trained, textures.select, {"v": deltas[0]}, threat)
+    ledger = transfer_predictions(trained, textures.select, under(threat, {"v": deltas[0]}))
     others = ledger[ledger["clean"] != 1]
     assert result.history[0].rate.total == len(others)
     assert result.history[0].rate.successes == int((others["v"] == 1).sum())

@@ -107,3 +107,42 @@ def reader(margin) -> Classifier:
     """A classifier of three classes with that margin between the first two."""
     classifier = classifier_of(Reader(margin), name=getattr(margin, "__name__", "mixture"), classes=3, size=SIZE)
     return Classifier("reader", classifier.module, NAMES, classifier.preprocessing, classifier.weights_digest)
+
+
+class PlantedNet(nn.Module):
+    """Counts red in the image: 3 x 3 means of red minus the mean of green and blue, ReLU, mean over places, one Linear.
+
+    Logit 0 rises with red and logit 1 falls; logit 2 is constant. So the evidence for class 0 is the red square alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.colour = nn.Conv2d(3, 2, 3, padding=1)
+        self.head = nn.Linear(2, 3)
+        kernel = torch.tensor([1.0, -0.5, -0.5]).view(3, 1, 1).expand(3, 3, 3) / 9
+        with torch.no_grad():
+            self.colour.weight.copy_(torch.stack([kernel, -kernel]))
+            self.colour.bias.fill_(-0.1)
+            self.head.weight.copy_(torch.tensor([[40.0, 0.0], [-40.0, 0.0], [0.0, 0.0]]))
+            self.head.bias.copy_(torch.tensor([-2.0, 2.0, 0.0]))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.head(self.colour(pixels).relu().mean(dim=(2, 3)))
+
+
+def planted_classifier() -> Classifier:
+    """A classifier that sees red and nothing else."""
+    made = classifier_of(PlantedNet().eval(), name="planted", classes=3, size=SIZE)
+    return Classifier("planted", made.module, NAMES, made.preprocessing, made.weights_digest)
+
+
+def red_squares(count: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return images of grey noise with a red square of 6 x 6 somewhere `[count,3,S,S]`, and masks `[count,1,S,S]`."""
+    rng = np.random.default_rng(seed)
+    pixels = np.repeat(rng.uniform(0.2, 0.8, (count, 1, SIZE, SIZE)), 3, axis=1)
+    masks = np.zeros((count, 1, SIZE, SIZE))
+    for index in range(count):
+        row, column = rng.integers(0, SIZE - 6, 2)
+        masks[index, 0, row : row + 6, column : column + 6] = 1
+    pixels = np.where(masks > 0, np.array([0.9, 0.1, 0.1])[None, :, None, None], pixels)
+    return torch.from_numpy(pixels).float(), torch.from_numpy(masks).float()

@@ -5,10 +5,18 @@ import copy
 import pytest
 import torch
 
+from explainers.attributions import Neurons
 from explainers.base import Targets, explain_in_batches
+from explainers.neurons import neuron_attributions, strongest_neurons
 from explainers.registry import EXPLAINERS, explainer
 from tests.explainers.networks import pooled_classifier, random_pixels
 from wolfhound.errors import ModelError
+
+SUBTRACTING = {"lime", "occlusion", "rise"}
+"""Methods that compare the scores of perturbed images."""
+
+LAYERLESS = SUBTRACTING | {"saliency", "smoothgrad", "integrated-gradients", "guided-backpropagation", "deconvnet"}
+"""Methods that explain the pixels themselves and refuse a layer."""
 
 ALL = pytest.mark.parametrize("name", EXPLAINERS)
 
@@ -54,7 +62,8 @@ CASES = {
     "too few classes": ((ValueError, "expected 2 target classes"), {"targets": Targets.of([0])}, None),
     "class against itself": ((ValueError, "two different classes"), {"targets": Targets.of([0, 1], against=1)}, None),
     "bad layer": ((ModelError, "close: .*features"), {"layer": "feature"}, None),
-    "failing forward": ((RuntimeError, "went away"), {"layer": "features"}, break_network),
+    "failing forward": ((RuntimeError, "went away"), {}, break_network),
+    "failing above the layer": ((RuntimeError, "went away"), {"layer": "features"}, break_network),
 }
 
 
@@ -69,6 +78,8 @@ def test_the_network_and_the_pixels_are_as_before(name, case):
     pixels_before = pixels.clone().requires_grad_()
     pixels.requires_grad_()
     arguments = {"targets": Targets.of([0, 1]), **arguments}
+    if "layer" in arguments and name in LAYERLESS:
+        error = (ModelError, "takes no layer")
     if error is None:
         explainer(name).explain(classifier, pixels, **arguments)
     else:
@@ -79,6 +90,62 @@ def test_the_network_and_the_pixels_are_as_before(name, case):
     assert torch.equal(pixels, pixels_before)
     for key, value in classifier.module.state_dict().items():
         assert torch.equal(value, state[key])
+
+
+UNITS = {
+    "gradient": lambda classifier, pixels, layer, channel: neuron_attributions(
+        classifier, pixels, Neurons.of(layer, channel, count=2)
+    ),
+    "strongest": lambda classifier, pixels, layer, channel: strongest_neurons(
+        classifier, pixels, layer=layer, channels=torch.full((2,), channel)
+    ),
+}
+UNIT_CASES = {
+    "normal": ("second", 3, None, None),
+    "bad channel": ("second", 99, (ValueError, "channels of layer 'second'"), None),
+    "bad layer": ("seconds", 3, (ModelError, "close: second"), None),
+    "failing forward": ("second", 3, (RuntimeError, "went away"), break_network),
+}
+
+
+@pytest.mark.parametrize("function", UNITS)
+@pytest.mark.parametrize("case", UNIT_CASES)
+def test_looking_at_units_leaves_the_network_and_the_pixels_as_before(function, case):
+    layer, channel, error, prepare = UNIT_CASES[case]
+    classifier, pixels = unusual_network(), random_pixels(2).requires_grad_()
+    if prepare:
+        prepare(classifier)
+    before, pixels_before = fingerprint(classifier.module), pixels.detach().clone()
+    if error is None:
+        UNITS[function](classifier, pixels, layer, channel)
+    else:
+        with pytest.raises(error[0], match=error[1]):
+            UNITS[function](classifier, pixels, layer, channel)
+    assert fingerprint(classifier.module) == before
+    assert pixels.grad is None
+    assert torch.equal(pixels.detach(), pixels_before)
+
+
+@ALL
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_dtypes_give_the_float32_maps_to_their_precision(name, dtype):
+    single, other, pixels = pooled_classifier(), pooled_classifier(), random_pixels(2)
+    other.module.to(dtype)
+    expected = explainer(name).explain(single, pixels, Targets.of([1, 2])).raw
+    found = explainer(name).explain(other, pixels.to(dtype), Targets.of([1, 2])).raw
+    assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    # Differences of scores near 1 are known to the precision of the scores, not to that of their own size.
+    scale = 1.0 if name in SUBTRACTING else float(expected.double().abs().mean())
+    error = (found.double() - expected.double()).abs().mean() / scale
+    assert float(error) < (1e-5 if dtype == torch.float64 else 0.1)
+
+
+@ALL
+def test_no_global_random_number_is_drawn(name):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    explainer(name).explain(pooled_classifier(), random_pixels(1), Targets.of([1]))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 @ALL

@@ -1,11 +1,14 @@
 """The default layer is the last convolutional feature map before pooling, for every family of torchvision."""
 
 import pytest
+import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from explainers.layers import default_layer, trace
 from tests.explainers.networks import classifier_of, torchvision_classifier
 from wolfhound.errors import ModelError
+from wolfhound.torchvision_import import torchvision
 
 EXPECTED = {
     "alexnet": "features.11",
@@ -34,21 +37,77 @@ EXPECTED = {
 }
 
 
-def shapes_only(name):
-    """The network without weights (on the meta device), except where its constructor computes with tensors."""
-    size = 299 if name == "inception_v3" else 224
-    return torchvision_classifier(name, size=size, device="cpu" if "regnet" in name or "swin" in name else "meta")
+TOKENS = {
+    "vit_b_16": "encoder.layers.encoder_layer_11.ln_1",
+    "vit_b_32": "encoder.layers.encoder_layer_11.ln_1",
+    "vit_l_16": "encoder.layers.encoder_layer_23.ln_1",
+    "vit_l_32": "encoder.layers.encoder_layer_23.ln_1",
+    "vit_h_14": "encoder.layers.encoder_layer_31.ln_1",
+    "swin_t": "permute",
+    "swin_s": "permute",
+    "swin_b": "permute",
+    "swin_v2_t": "permute",
+    "swin_v2_s": "permute",
+    "swin_v2_b": "permute",
+}
+FAMILIES = (
+    ("vgg", None), ("resn", "layer4"), ("wide_resnet", "layer4"), ("densenet", "features"), ("squeezenet", "features"),
+    ("mobilenet", "features"), ("mnasnet", "layers"), ("shufflenet", "conv5"), ("efficientnet", "features"),
+    ("convnext", "features"), ("regnet", "trunk_output"),
+)  # fmt: skip
+EVERY = torchvision().models.list_models(module=torchvision().models)
+LARGE = ("_h_", "_l_", "128gf", "32gf", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7", "efficientnet_v2_l")
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_the_last_feature_map_of_each_torchvision_family_is_found(name):
-    assert default_layer(shapes_only(name)) == EXPECTED[name]
+class WithoutWeights(TorchFunctionMode):
+    """Constructors get their large tensors on the meta device, where they cost nothing, and compute with the rest."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in (torch.empty, torch.zeros, torch.ones):
+            kwargs = {**kwargs, "device": "meta"}
+        return func(*args, **kwargs)
 
 
-@pytest.mark.parametrize("name", ["vit_b_16", "swin_t"])
-def test_networks_of_tokens_are_refused_and_not_explained_at_their_patch_embedding(name):
-    with pytest.raises(ModelError, match="followed by layers over tokens"):
-        default_layer(shapes_only(name))
+def shapes_only(name, *, size=None):
+    """The network without weights: its layers and their shapes are all that is needed."""
+    usual = {"inception_v3": 299, "swin_v2_t": 256, "swin_v2_s": 256, "swin_v2_b": 256}.get(name, 224)
+    with WithoutWeights():
+        return torchvision_classifier(name, size=size or usual).to("meta")
+
+
+def expected_layer(name):
+    known = {**EXPECTED, **TOKENS}
+    if name in known:
+        return known[name]
+    layer = next(layer for start, layer in FAMILIES if name.startswith(start))
+    return layer or LAST_RELU_OF_VGG[name]
+
+
+LAST_RELU_OF_VGG = {
+    "vgg11_bn": "features.27", "vgg13": "features.23", "vgg13_bn": "features.33", "vgg19_bn": "features.51",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * any(part in name for part in LARGE)) for name in EVERY],
+)
+def test_the_last_feature_map_of_every_torchvision_classifier_is_found(name):
+    assert default_layer(shapes_only(name)) == expected_layer(name)
+
+
+def test_tokens_without_an_attention_module_are_refused_and_not_explained_at_their_patch_embedding():
+    class Mixer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches, self.mixing, self.head = nn.Conv2d(3, 4, 2, 2), nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, pixels):
+            return self.head(self.mixing(self.patches(pixels).flatten(2).transpose(1, 2)).mean(dim=1))
+
+    with pytest.raises(ModelError, match="no attention module among them"):
+        default_layer(classifier_of(Mixer(), classes=2, size=8))
 
 
 def test_a_network_without_convolutions_is_refused():

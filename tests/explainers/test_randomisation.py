@@ -11,6 +11,7 @@ from scipy import stats
 from explainers.base import Targets, make_maps
 from explainers.randomisation import (
     randomisation_check,
+    randomisation_checks,
     rank_correlations,
     shuffle_weights,
     structural_similarity,
@@ -133,6 +134,22 @@ def test_equal_seeds_give_equal_checks():
     first, again = (check(explainer("gradcam")) for _ in range(2))
     assert first.draws.equals(again.draws)
     assert first.stages.equals(again.stages)
+
+
+def test_checks_that_share_passes_are_those_of_each_method_alone():
+    classifier, pixels = pooled_classifier(), random_pixels(6)
+    names = ("gradcam", "layercam")
+    original = {name: explainer(name).explain(classifier, pixels, TARGETS) for name in names}
+
+    def explained(copied):
+        return {name: explainer(name).explain(copied, pixels, TARGETS, layer="features") for name in names}
+
+    together = randomisation_checks(classifier, original, explained, seed=0, stages=3, draws=4)
+    for name in names:
+        alone = check(explainer(name), stages=3, draws=4)
+        assert together[name].draws.equals(alone.draws)
+        assert together[name].stages.equals(alone.stages)
+        assert together[name].text == alone.text
 
 
 def test_shuffling_keeps_the_values_and_moves_them():

@@ -36,13 +36,19 @@ universal:
   - {attack: deepfool_uap, threat: {norm: l2, epsilon: 3.0}, sources: [first], options: {passes: 1}}
 targeted:
   - {threat: {norm: linf, epsilon: 8/255}, images: 10, shown: 2}
+natural:
+  - {classifiers: [first], corruptions: [fog, gaussian_noise, jpeg_compression], severities: [1, 5], images: 20}
 bias:
   - {source: demonstration, training_images: 200, probe_images: 60, shown: 2}
+inside:
+  - {classifiers: [first], methods: [gradcam], images: 2, measured: 8, patches: 1}
 criteria:
   - {id: accurate, text: Recognises held-out images., rate: clean.accuracy, at_least: 1 %}
   - {id: universal, text: Keeps its prediction., rate: universal.fooling_rate, at_most: 0 %}
   - {id: elsewhere, text: Keeps its prediction., rate: transfer.worst_transfer, subjects: none-of-them, at_most: 30 %}
 """
+
+KINDS = ("clean", "universal", "transfer", "targeted", "natural", "bias")
 
 
 def wolfhound(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -92,8 +98,8 @@ def test_nothing_is_written_outside_the_run_folder_and_the_cache(run_folder: Pat
 
 
 def test_every_stage_left_its_findings(evidence: Evidence) -> None:
-    counts = {kind: len(findings(evidence, kind)) for kind in ("clean", "universal", "transfer", "targeted", "bias")}
-    assert counts == {"clean": 2, "universal": 3, "transfer": 3, "targeted": 2, "bias": 2}
+    counts = {kind: len(findings(evidence, kind)) for kind in (*KINDS, "inside")}
+    assert counts == {"clean": 2, "universal": 3, "transfer": 3, "targeted": 2, "natural": 1, "bias": 2, "inside": 1}
 
 
 def test_the_table_is_what_the_ledgers_say(run_folder: Path, evidence: Evidence) -> None:
@@ -112,6 +118,23 @@ def test_the_table_is_what_the_ledgers_say(run_folder: Path, evidence: Evidence)
     exported = pd.read_csv(run_folder / "tables" / f"{table.name}.csv")
     assert len(exported) == 6
     assert exported["successes"].sum() == sum(rate.successes for row in table.cells for rate in row if rate)
+
+
+def test_accuracy_under_corruptions_is_what_its_ledger_says(run_folder: Path, evidence: Evidence) -> None:
+    finding = evidence.finding("natural/corruptions/first")
+    ledger = pd.read_csv(io.BytesIO(EvidenceStore(run_folder).get(finding.ledgers["predictions under corruptions"])))
+    (table,) = finding.tables
+    assert (table.rows, table.columns) == (("Gaussian noise", "Fog", "JPEG compression"), ("1", "5"))
+    for title, name in zip(table.rows, ("gaussian_noise", "fog", "jpeg_compression"), strict=True):
+        for severity in table.columns:
+            cell = table.cell(title, severity)
+            assert cell is not None
+            assert cell.successes == int((ledger[f"{name}/{severity}"] == ledger["label"]).sum())
+            assert cell.total == 20
+            assert finding.rates["worst_corruption"].share <= cell.share
+    shown = [picture for row in finding.galleries[0].rows for picture in row]
+    assert [picture.caption.partition(":")[0] for picture in shown] == ["As it is", *table.rows]
+    assert not any("corruptions" in line for line in evidence.not_tested)
 
 
 def test_perturbations_beat_the_noise_control_on_their_own_network(evidence: Evidence) -> None:
@@ -140,6 +163,17 @@ def test_the_pdf_reads_back_with_the_table_and_the_verdict(run_folder: Path, evi
     assert reader.attachments["evidence.json"][0] == (run_folder / "evidence.json").read_bytes()
 
 
+def test_every_map_stands_beside_its_sanity_check_and_every_hit_beside_the_baselines(evidence: Evidence) -> None:
+    (finding,) = findings(evidence, "inside")
+    assert all("randomisation check" in text for text in finding.facts.values())
+    assert set(finding.controls) < set(finding.rates)
+    assert len(finding.controls) == 3
+    assert [gallery.title for gallery in finding.galleries][:2] == [
+        "First-layer filters",
+        "Images under their class activation maps",
+    ]
+
+
 def test_a_second_run_redoes_nothing_and_finds_the_same(
     audit: tuple[Path, subprocess.CompletedProcess[str]], run_folder: Path
 ) -> None:
@@ -149,7 +183,7 @@ def test_a_second_run_redoes_nothing_and_finds_the_same(
     assert done.returncode == 1, done.stderr
     assert (run_folder / "evidence.json").read_bytes() == before
     reused = json.loads((run_folder / "run.json").read_text())["reused"]
-    assert len(reused) == len(list((run_folder / "steps").iterdir())) == 11
+    assert len(reused) == len(list((run_folder / "steps").iterdir())) == 12
     assert "training" not in done.stderr
 
 

@@ -21,6 +21,7 @@ from tests.reports.sample_findings import (
     transfer,
     universal,
 )  # fmt: skip
+from tests.reports.sample_inside import inside
 from wolfhound.evidence import Criterion, Doubt, Evidence, RunRecord
 from wolfhound.statistics import Interval
 from wolfhound.store import EvidenceStore, sha256
@@ -113,6 +114,7 @@ def full_evidence(folder: Folder, *, attacks: Sequence[str] = ("SGD-UAP", "DeepF
     ]
     findings += [targeted(folder, index, name) for index, name in enumerate(NAMES[:2])]
     findings += [bias(folder, "confounded", confounded=True), bias(folder, "balanced", confounded=False)]
+    findings.append(inside(folder, NAMES[0]))
     evidence = Evidence(
         name="Demonstration audit",
         purpose="Shows the whole road of an audit on generated images of wolves, huskies and eight other things.",
@@ -149,6 +151,7 @@ def small_run(root: Path) -> EvidenceStore:
     folder = Folder(root)
     evidence = full_evidence(folder, attacks=("SGD-UAP",))
     kept = {"clean/vgg_f", "universal/SGD-UAP/vgg_f", "transfer/SGD-UAP/vgg_f", "targeted/vgg_f", "bias/confounded"}
+    kept.add("inside/vgg_f")
     findings = tuple(finding for finding in evidence.findings if finding.id in kept)
     return folder.finish(judged(replace(evidence, findings=findings)))
 

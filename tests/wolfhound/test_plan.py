@@ -117,3 +117,24 @@ def test_the_schema_names_every_key_of_a_plan() -> None:
     schema = json.loads(json.dumps(AuditPlan.model_json_schema()))
     assert set(schema["properties"]) == set(AuditPlan.model_fields)
     assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("section", "fault"),
+    [
+        ("{classifiers: [other]}", "natural[0].classifiers names 'other'"),
+        ("{images: 100000}", "natural[0].images asks for 100000 images; the report split has"),
+        ("{severities: [3, 1]}", "expected rising severities, each once, got [3, 1]"),
+        ("{severities: [6]}", "natural[0].severities[0]"),
+        ("{severities: []}", "natural[0].severities"),
+        ("{severities: [1, 3], reference: {name: a, errors: {fog: 50 %}}}", "expected all five severities"),
+    ],
+)
+def test_a_natural_section_that_cannot_be_run_is_a_fault(section: str, fault: str) -> None:
+    assert fault in "\n".join(faults_of(MINIMAL + f"natural:\n  - {section}\n"))
+
+
+def test_a_natural_section_tests_every_corruption_on_every_classifier_unless_told_otherwise() -> None:
+    (section,) = parse(MINIMAL + "natural:\n  - {}\n").natural
+    assert (section.classifiers, section.corruptions, section.severities) == ("all", "all", (1, 2, 3, 4, 5))
+    assert section.images is None

@@ -1,0 +1,98 @@
+"""Crafting on one network or on several: the mean over their losses, so that no method knows how many there are."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attacks.base import clean_labels, in_groups
+from attacks.threat import Threat
+from wolfhound.classifier import Classifier, frozen
+from wolfhound.images import ImageSet
+
+Losses = Callable[[Classifier, Tensor, Tensor], Tensor]
+"""(network, perturbed pixels `[B,3,H,W]` in [0, 1], what is known of them `[B,...]`) -> what to ascend, `[B]`."""
+
+
+class Readable(Protocol):
+    """Whatever gives the pixels at positions, float32 `[B,3,H,W]` in [0, 1]: an image set, or views of one."""
+
+    def load(self, positions: Sequence[int] | NDArray[np.int64] | slice = ..., /) -> Tensor:
+        """Return the pixels at `positions`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A network that a perturbation is crafted on, and what the loss needs to know of each crafting image there.
+
+    Attributes:
+        known: `[N,...]` on the network's device, one entry a crafting image: labels, or clean logits, say.
+    """
+
+    classifier: Classifier
+    known: Tensor
+
+
+def labelled(
+    classifiers: Sequence[Classifier],
+    images: ImageSet,
+    threat: Threat,
+    *,
+    labels: Literal["predicted", "given"] = "predicted",
+    chunk: int,
+) -> tuple[Member, ...]:
+    """Return each network with the class that the loss is about, int64 `[N]`.
+
+    That is the threat's target where it has one; else each network's own clean predictions, or the labels "given" with
+    the image set.
+    """
+
+    def known(classifier: Classifier) -> Tensor:
+        if threat.target is not None:
+            return torch.full((len(images),), threat.target)
+        if labels == "given":
+            return torch.from_numpy(images.labels.copy())
+        return clean_labels(classifier, images, chunk=chunk)
+
+    return tuple(Member(classifier, known(classifier).to(classifier.device)) for classifier in classifiers)
+
+
+def mean_gradient(
+    losses: Losses, members: Sequence[Member], images: Readable, positions: Tensor, delta: Tensor, *, chunk: int
+) -> Tensor:
+    """Return the gradient at `delta` `[3,H,W]` of the mean loss over the images at `positions` and over the members.
+
+    The loss of an image is that of clip(x + delta, 0, 1): a pixel that is clipped has no gradient. Each image is read
+    once for all members. It takes len(positions) * len(members) gradients with respect to one image.
+    """
+    total = torch.zeros_like(delta)
+    for part in in_groups(positions, chunk):
+        pixels = images.load(part.numpy())
+        for member in members:
+            total += _summed_gradient(losses, member, pixels, part, delta)
+    return total / (len(positions) * len(members))
+
+
+def _summed_gradient(losses: Losses, member: Member, pixels: Tensor, part: Tensor, delta: Tensor) -> Tensor:
+    classifier = member.classifier
+    with torch.enable_grad():
+        at = delta.detach().to(classifier.device, classifier.dtype).requires_grad_()
+        shown = (pixels.to(classifier.device, classifier.dtype) + at).clamp(0, 1)
+        ascended = losses(classifier, shown, member.known[part.to(member.known.device)]).sum()
+        (gradient,) = torch.autograd.grad(ascended, at)
+    return gradient.to(delta)
+
+
+@contextmanager
+def all_frozen(classifiers: Sequence[Classifier]) -> Iterator[None]:
+    """Hold every network in evaluation mode without parameter gradients (see `wolfhound.classifier.frozen`)."""
+    with ExitStack() as stack:
+        for classifier in classifiers:
+            stack.enter_context(frozen(classifier.module))
+        yield

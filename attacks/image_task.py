@@ -1,0 +1,204 @@
+"""What a per-image attack works on: images in 8-bit levels, a goal, and a count of how often the network was asked.
+
+Perturbations are held in levels (multiples of 1/255, not yet rounded), so that a whole number of levels is exactly an
+image that can be delivered, and one forward pass both tells success and gives the next step.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from attacks.delivery import eight_bit
+from attacks.threat import Threat
+from wolfhound.classifier import Classifier
+from wolfhound.errors import PlanError
+
+Objective = Literal["cross-entropy", "margin", "logit"]
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
+
+MOST_STRETCH = 4.0
+"""How much longer an L2 perturbation may be made where rounding shortens it."""
+
+_ROUND_OFF = 1e-6
+_BISECTIONS = 14
+_TINY = 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTask:
+    """A batch under attack, or those of its images that are still at work.
+
+    Attributes:
+        original: the images in levels 0 to 255, whole numbers in the network's dtype, `[B,3,H,W]`.
+        targets: the class to reach or to leave, int64 `[B]`.
+        targeted: whether `targets` are to be reached.
+        rows: where these images stand in the whole batch, int64 `[B]`, rising.
+        queries: rows that the network was given for each image of the whole batch so far, int64.
+    """
+
+    classifier: Classifier
+    original: Tensor = field(repr=False)
+    targets: Tensor
+    targeted: bool
+    threat: Threat | None
+    rows: Tensor
+    queries: Tensor = field(repr=False)
+
+    @classmethod
+    def of(
+        cls, classifier: Classifier, pixels: Tensor, targets: Tensor, threat: Threat | None, *, targeted: bool
+    ) -> "ImageTask":
+        """Return the task for `pixels` `[B,3,H,W]` on the 8-bit grid.
+
+        Raises:
+            DataError: some pixel is no multiple of 1/255.
+        """
+        original = eight_bit(pixels).to(pixels.dtype)
+        rows = torch.arange(len(targets), device=pixels.device)
+        return cls(classifier, original, targets, targeted, threat, rows, torch.zeros_like(targets))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def only(self, chosen: Tensor) -> "ImageTask":
+        """Return the task of the images that `chosen`, bool `[B]`, says; they go on counting in the same place."""
+        if bool(chosen.all()):
+            return self
+        return replace(self, original=self.original[chosen], targets=self.targets[chosen], rows=self.rows[chosen])
+
+    def shown(self, delta: Tensor) -> Tensor:
+        """Return the pixels in [0, 1] that `delta` (levels, `[B,3,H,W]`, within the bounds) makes of the images."""
+        return (self.original + delta).div_(255)
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Return the logits of `pixels`, versions of the images, and count the question."""
+        self.queries[self.rows] += 1
+        return self.classifier.logits(pixels)
+
+    def with_graph(self, delta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pixels shown, ready to be differentiated in, and their logits."""
+        with torch.enable_grad():
+            at = self.shown(delta).requires_grad_()
+            return at, self.logits(at)
+
+    def lead(self, logits: Tensor) -> Tensor:
+        """Return how far beyond its goal each image is, `[B]`, in logits; the goal is reached above 0.
+
+        To reach a class: its lead over the highest other logit. To leave one: the lead of the highest other over it.
+        """
+        return self.objective(logits, "margin")
+
+    def objective(self, logits: Tensor, kind: Objective) -> Tensor:
+        """Return what is to be ascended, `[B]`; with z the logits, c the target (and to leave it the negative):
+
+        "logit": z_c. "margin" (Carlini & Wagner 2017, f6): z_c - max_{j != c} z_j. "cross-entropy": z_c - log sum_{j !=
+        c} exp z_j, which is log(p_c / (1 - p_c)), a rising function of minus the cross-entropy. Its gradient has the
+        direction of the cross-entropy's, all that a normalised step uses, but not the factor 1 - p_c, by which that
+        one vanishes in floating point where the network is sure.
+        """
+        own = logits.gather(1, self.targets[:, None])[:, 0]
+        if kind == "logit":
+            value = own
+        else:
+            others = logits.scatter(1, self.targets[:, None], -torch.inf)
+            value = own - (others.amax(dim=1) if kind == "margin" else others.logsumexp(dim=1))
+        return value if self.targeted else -value
+
+    def holds(self, levels: Tensor, confidence: float) -> Tensor:
+        """Return whether each image plus whole `levels` has reached its goal with that lead, bool `[B]`."""
+        with torch.no_grad():
+            return self.lead(self.logits(self.shown(levels))) > confidence
+
+    def bounded(self, delta: Tensor) -> Tensor:
+        """Return the nearest of `delta` within the threat, clipped so that the images stay within 0 to 255.
+
+        linf: epsilon is taken down to whole levels, beyond which nothing can be delivered.
+        """
+        if self.threat is not None and self.threat.norm == "linf":
+            most = whole_levels(self.threat)
+            delta = delta.clamp(-most, most)
+        elif self.threat is not None:
+            shrink = 255 * self.threat.epsilon / _lengths(delta).clamp_min(_TINY)
+            delta = delta * shrink.clamp_max_(1).to(delta.dtype)[:, None, None, None]
+        return (self.original + delta).clamp_(0, 255).sub_(self.original)
+
+    def deliverable(self, delta: Tensor) -> Tensor:
+        """Return `delta` as it can be delivered: bounded, clipped and in whole levels.
+
+        L2: the longest multiple that, rounded, is no longer than `delta` was. Rounding takes small changes away, so the
+        rounded perturbation itself would leave part of the ball unused.
+        """
+        if self.threat is None or self.threat.norm == "linf":
+            return self.bounded(delta).round_()
+        low = torch.zeros(len(self), dtype=delta.dtype, device=delta.device)
+        high = torch.full_like(low, MOST_STRETCH)
+        most = _lengths(delta).clamp_max(255 * self.threat.epsilon * (1 - _ROUND_OFF))
+        for _ in range(_BISECTIONS):
+            scale = (low + high) / 2
+            fits = _lengths(self._stretched(delta, scale)) <= most
+            low, high = torch.where(fits, scale, low), torch.where(fits, high, scale)
+        return self._stretched(delta, low)
+
+    def _stretched(self, delta: Tensor, scale: Tensor) -> Tensor:
+        moved = self.original + delta * scale[:, None, None, None]
+        return moved.round_().clamp_(0, 255).sub_(self.original)
+
+    def look(self, delta: Tensor, *, objective: Objective, confidence: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return which of the images have reached their goal, their levels, and the others' gradients.
+
+        One forward pass serves for both. An image that seems to have reached its goal between whole levels is asked
+        about again as it will be delivered, and goes on if the goal is lost in rounding. (Passing the images that go on
+        forward once more, rather than backward along with the others, would be cheaper where most are done; what an
+        image costs would then depend on the images beside it.)
+
+        Returns:
+            reached, bool `[B]`; delta, `[B,3,H,W]`, whole levels where reached; the gradient of the objective in the
+            pixels, `[B - reached,3,H,W]`.
+        """
+        at, logits = self.with_graph(delta)
+        hopeful = self.lead(logits.detach()) > confidence
+        reached, delta = self._as_delivered(delta, hopeful, confidence) if bool(hopeful.any()) else (hopeful, delta)
+        if bool(reached.all()):
+            return reached, delta, at.detach()[:0]
+        with torch.enable_grad():
+            ascended = self.objective(logits, objective).sum()
+        (gradient,) = torch.autograd.grad(ascended, at)
+        return reached, delta, gradient[~reached] if bool(reached.any()) else gradient
+
+    def _as_delivered(self, delta: Tensor, hopeful: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
+        part = self.only(hopeful)
+        levels = part.deliverable(delta[hopeful])
+        moved = (levels != delta[hopeful]).flatten(1).any(dim=1)
+        holding = ~moved
+        if bool(moved.any()):
+            holding[moved] = part.only(moved).holds(levels[moved], confidence)
+        places = torch.nonzero(hopeful)[:, 0][holding]
+        reached, delta = torch.zeros_like(hopeful), delta.clone()
+        reached[places] = True
+        delta[places] = levels[holding]
+        return reached, delta
+
+
+def _lengths(delta: Tensor) -> Tensor:
+    """Return the L2 length of each of `delta`, summed in double precision, float64 `[B]`."""
+    lengths: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1, dtype=torch.float64)
+    return lengths
+
+
+def whole_levels(threat: Threat) -> int:
+    """Return the largest whole number of levels within an linf threat."""
+    return math.floor(255 * threat.epsilon * (1 + _ROUND_OFF))
+
+
+def need_threat(name: str, threat: Threat | None) -> Threat:
+    """Return the threat of an attack whose steps are shares of epsilon.
+
+    Raises:
+        PlanError: there is none.
+    """
+    if threat is None:
+        raise PlanError(f"{name}: expected a threat, as its steps are shares of epsilon, got none (use deepfool)")
+    return threat

@@ -1,0 +1,61 @@
+"""Crafting images varied at random each time they are read: a few hundred photographs stand for more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from wolfhound.images import ImageSet
+
+Augment = Literal["none", "flips", "crops"]
+AUGMENTS: tuple[Augment, ...] = get_args(Augment)
+
+SMALLEST_CROP = 0.5
+"""Least share of an image's area that a crop keeps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Viewed:
+    """Images as one update sees them: mirrored left to right half of the time, and cropped where that is asked for.
+
+    A crop keeps a square share of the image, between `SMALLEST_CROP` and all of its area, and is scaled back to full
+    size (bilinear). What is drawn belongs to the image and not to the batch, so the batch size changes nothing.
+
+    Attributes:
+        rows: which row of `theta` belongs to which position.
+        theta: an affine map an image from the places of the view to those of the image, `[B,2,3]`; None leaves them be.
+    """
+
+    images: ImageSet
+    rows: dict[int, int]
+    theta: Tensor | None
+
+    @classmethod
+    def drawn(cls, images: ImageSet, positions: Tensor, augment: Augment, *, generator: torch.Generator) -> "Viewed":
+        """Return views of the images at `positions` int64 `[B]`, as different as `augment` says."""
+        rows = {int(position): row for row, position in enumerate(positions)}
+        if augment == "none":
+            return cls(images, rows, None)
+        draws = torch.rand(len(positions), 4, generator=generator)
+        side = (SMALLEST_CROP + (1 - SMALLEST_CROP) * draws[:, 0]).sqrt() if augment == "crops" else draws.new_ones(())
+        theta = torch.zeros(len(positions), 2, 3)
+        theta[:, 0, 0] = torch.where(draws[:, 1] < 0.5, -side, side)
+        theta[:, 1, 1] = side
+        theta[:, :, 2] = (2 * draws[:, 2:] - 1) * (1 - side).reshape(-1, 1)
+        return cls(images, rows, theta)
+
+    def load(self, positions: Sequence[int] | NDArray[np.int64] | slice = slice(None)) -> Tensor:
+        """Return the views at `positions`, float32 `[B,3,H,W]` in [0, 1], on the CPU."""
+        pixels = self.images.load(positions)
+        if self.theta is None:
+            return pixels
+        wanted = range(len(self.images))[positions] if isinstance(positions, slice) else positions
+        theta = self.theta[[self.rows[int(position)] for position in wanted]]
+        grid = functional.affine_grid(theta, list(pixels.shape), align_corners=False)
+        shown = functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return shown.clamp_(0, 1)

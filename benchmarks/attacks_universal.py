@@ -1,0 +1,136 @@
+"""Every universal method on one network at equal gradients: held-out fooling, gradients and CPU time.
+
+    python benchmarks/attacks_universal.py REAL NETWORK [--gradients 6000] [--attacks df_uap ...] [--set step=0.2 ...]
+
+REAL is the folder of real classifiers, NETWORK one of its models. linf 10/255; the checkpoint is chosen on the select
+split and judged on the report split, which are disjoint by content hash. DeepFool-UAP cannot be told its gradients
+beforehand: it makes as many passes as its first one says are needed (later ones take fewer). The patch has a threat of
+its own (5 % of the area, centre) and noise of its own to be held against.
+"""
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+import torch
+from attack_subjects import CIFAR10_NETWORKS, load_network, photographs, real_folder
+
+from attacks.base import UniversalAttack
+from attacks.controls import noise_controls
+from attacks.judge import fooling_rates, transfer_predictions, under
+from attacks.registry import UNIVERSAL, make_universal
+from attacks.threat import Threat
+from attacks.universal import UniversalResult, craft_universal
+from wolfhound.classifier import Classifier
+from wolfhound.images import Splits
+
+PATCH = Threat("patch", 0.05)
+MOST_PASSES = 200
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run of every method has in common."""
+
+    gradients: int
+    epsilon: float
+    seeds: int
+    options: dict[str, object]
+
+
+def matched(name: str, images: int, settings: Settings) -> UniversalAttack:
+    """Return the attack with as many passes as come nearest to the wanted gradients, at least one."""
+    attack = make_universal(name, settings.options)
+    if "passes" in settings.options or not attack.gradients_exact:
+        return attack
+    a_pass = make_universal(name, {**settings.options, "passes": 1}).gradients(images)
+    passes = min(MOST_PASSES, max(1, round(settings.gradients / a_pass)))
+    return make_universal(name, {**settings.options, "passes": passes})
+
+
+def run(
+    attack: UniversalAttack, classifier: Classifier, splits: Splits, threat: Threat, *, seed: int
+) -> tuple[UniversalResult, float]:
+    """Return what the attack found and its CPU seconds, checkpoint selection included."""
+    start = time.process_time()
+    generator = torch.Generator().manual_seed(seed)
+    found = craft_universal(attack, classifier, splits.craft, splits.select, threat, generator=generator, batch_size=32)
+    return found, time.process_time() - start
+
+
+def deepfool(
+    classifier: Classifier, splits: Splits, threat: Threat, settings: Settings, *, seed: int
+) -> tuple[UniversalResult, float]:
+    """Return DeepFool-UAP's result after as many passes as its first one says are needed for the wanted gradients."""
+    options = {"enough": 1.0, **settings.options}
+    first = run(make_universal("deepfool_uap", {**options, "passes": 1}), classifier, splits, threat, seed=seed)
+    passes = math.ceil(settings.gradients / first[0].gradients)
+    return run(make_universal("deepfool_uap", {**options, "passes": passes}), classifier, splits, threat, seed=seed)
+
+
+def show(name: str, classifier: Classifier, splits: Splits, settings: Settings) -> None:
+    """Measure one method over the seeds and print it."""
+    threat = PATCH if name == "patch_uap" else Threat("linf", settings.epsilon)
+    results = []
+    for seed in range(settings.seeds):
+        if name == "deepfool_uap":
+            results.append(deepfool(classifier, splits, threat, settings, seed=seed))
+        else:
+            results.append(run(matched(name, len(splits.craft), settings), classifier, splits, threat, seed=seed))
+    perturbations = {str(seed): found.best for seed, (found, _) in enumerate(results)}
+    noise = noise_controls(threat, splits.report.size, seeds=range(3))
+    rates = fooling_rates(transfer_predictions(classifier, splits.report, under(threat, {**perturbations, **noise})))
+    found, seconds = results[0][0], mean(spent for _, spent in results)
+    shown = ", ".join(rates[seed].text for seed in perturbations)
+    print(
+        f"{name}: held-out fooling {mean(rates[seed].percent for seed in perturbations):.1f} % ({shown}); "
+        f"noise {mean(rates[key].percent for key in noise):.1f} %; {found.gradients} gradients, {seconds:.1f} s CPU; "
+        f"select {float(max(point.rate.percent for point in found.history)):.1f} %; {dict(found.options)}",
+        flush=True,
+    )
+
+
+def value(text: str) -> object:
+    """Return a number or a word of the command line."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("real")
+    parser.add_argument("network")
+    parser.add_argument("--gradients", type=int, default=6000)
+    parser.add_argument("--attacks", nargs="*", choices=sorted(UNIVERSAL), default=sorted(UNIVERSAL))
+    parser.add_argument("--set", nargs="*", default=[], help="options, as in step=0.2")
+    parser.add_argument("--epsilon", type=float, default=10, help="in levels of 1/255")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--craft", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    small = options.network in CIFAR10_NETWORKS
+    sizes = (options.craft or 300, 100, 500) if small else (options.craft or 220, 60, 120)
+    pairs = (part.split("=", 1) for part in options.set)
+    settings = Settings(
+        options.gradients, options.epsilon / 255, options.seeds, {key: value(text) for key, text in pairs}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        real, cache = real_folder(options.real), Path(folder)
+        classifier = load_network(real, options.network, cache=cache)
+        splits = photographs(real, options.network, cache=cache, craft=sizes[0], select=sizes[1], report=sizes[2])
+        print(f"{classifier.name}: {sizes[0]} crafting, {sizes[1]} select, {sizes[2]} report images", flush=True)
+        for name in options.attacks:
+            show(name, classifier, splits, settings)
+
+
+if __name__ == "__main__":
+    main()
