@@ -201,11 +201,11 @@ class _Look:
 
     def _conditions(self, maps: Mapping[Key, Maps]) -> dict[str, str]:
         section = self.entry.section
-        layers = list(dict.fromkeys(found.layer or "none (the pixels themselves)" for found in maps.values()))
+        layers = list(dict.fromkeys(found.layer or "no layer (the pixels themselves)" for found in maps.values()))
         return {
             "images": f"the first {section.measured} of the report split in the order of their hashes",
             "explained": "the logit of the class that the classifier predicts, image by image",
-            "layers": ", ".join(layers) or "none",
+            "layers": ", ".join(layers) or "no layer",
             "baselines": "the same scores of random maps, of the centre prior and of blurred random maps",
             "sanity check": f"model parameter randomisation (Adebayo et al. 2018), the first {CHECKED_AT_MOST} images",
             "seed": str(self.seed),
