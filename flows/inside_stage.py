@@ -232,7 +232,7 @@ def _shown(maps: Maps) -> str:
 
 def _claim(name: str, maps: Mapping[Key, Maps], checks: Mapping[Key, RandomisationCheck | None]) -> str:
     if not maps:
-        return f"None of the methods of the plan can explain {name}; the reasons are listed below."
+        return f"No method of the plan can explain {name}; the reasons are listed below."
     passed = sum(check is not None and check.passed for check in checks.values())
     kinds = f"{passed} of {len(maps)} kinds of maps" if len(maps) > 1 else f"{passed} of 1 kind of map"
     verb = "was" if passed == 1 else "were"
