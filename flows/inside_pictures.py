@@ -32,7 +32,7 @@ def filters_gallery(store: EvidenceStore, classifier: Classifier) -> Gallery:
     try:
         found = first_layer_filters(classifier)
     except ModelError as error:
-        return Gallery("First-layer filters", (), "none: " + str(error))
+        return Gallery("First-layer filters", (), "not shown: " + str(error))
     count, _, height, width = found.weight.shape
     note = f"{count} filters of {height} x {width} in layer {found.layer}; grey is 0"
     row = tuple(
@@ -116,7 +116,7 @@ def patches_gallery(
     able = [channel for channel in found.channels if channel not in found.silent]
     title = f"Strongest patches of layer {layer}"
     if not able:
-        return Gallery(title, (), f"none: no image makes any channel of {layer} answer above 0")
+        return Gallery(title, (), f"not shown: no image makes any channel of {layer} answer above 0")
     drawn = torch.randperm(len(able), generator=torch.Generator().manual_seed(seed))[:channels]
     chosen = sorted(able[int(index)] for index in drawn)
     patches = cut_patches(found, images, channels=chosen)

@@ -201,11 +201,11 @@ class _Look:
 
     def _conditions(self, maps: Mapping[Key, Maps]) -> dict[str, str]:
         section = self.entry.section
-        layers = list(dict.fromkeys(found.layer or "none (the pixels themselves)" for found in maps.values()))
+        layers = list(dict.fromkeys(found.layer or "no layer (the pixels themselves)" for found in maps.values()))
         return {
             "images": f"the first {section.measured} of the report split in the order of their hashes",
             "explained": "the logit of the class that the classifier predicts, image by image",
-            "layers": ", ".join(layers) or "none",
+            "layers": ", ".join(layers) or "no layer",
             "baselines": "the same scores of random maps, of the centre prior and of blurred random maps",
             "sanity check": f"model parameter randomisation (Adebayo et al. 2018), the first {CHECKED_AT_MOST} images",
             "seed": str(self.seed),
@@ -232,7 +232,7 @@ def _shown(maps: Maps) -> str:
 
 def _claim(name: str, maps: Mapping[Key, Maps], checks: Mapping[Key, RandomisationCheck | None]) -> str:
     if not maps:
-        return f"None of the methods of the plan can explain {name}; the reasons are listed below."
+        return f"No method of the plan can explain {name}; the reasons are listed below."
     passed = sum(check is not None and check.passed for check in checks.values())
     kinds = f"{passed} of {len(maps)} kinds of maps" if len(maps) > 1 else f"{passed} of 1 kind of map"
     verb = "was" if passed == 1 else "were"

@@ -119,7 +119,7 @@ def test_a_method_that_cannot_explain_the_network_is_named_with_the_reason(folde
     (entry,) = inside_entries(job)
     finding = inside_finding(look_inside(job, entry))
     assert "cannot explain this network" in finding.facts["gradcam"]
-    assert "None of the methods of the plan can explain mine" in finding.claim
+    assert "No method of the plan can explain mine" in finding.claim
     assert finding.galleries[0].rows == ()
     assert finding.quantities == {}
 
