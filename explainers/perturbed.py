@@ -8,9 +8,24 @@ from torch import Tensor
 
 from explainers.base import Targets
 from wolfhound.classifier import Classifier, frozen
+from wolfhound.memory_layout import in_channels_last
 
 Score = Callable[[Tensor], Tensor]
 """Takes logits `[B,K]` to what is measured of each image, `[B,...]`."""
+
+
+MANY = 64
+"""Forward passes of one image from which on a copy in the fastest memory layout pays."""
+
+TRIED = 2
+"""Images on which that layout has to change nothing."""
+
+
+def for_many_passes(classifier: Classifier, sample: Tensor, *, passes: int) -> Classifier:
+    """Return the classifier to ask: a copy in channels-last layout if that changes nothing and passes are many."""
+    if passes < MANY:
+        return classifier
+    return in_channels_last(classifier, sample, gradients=False).classifier
 
 
 @contextmanager
@@ -31,9 +46,13 @@ def measure(classifier: Classifier, made: Callable[[slice], Tensor], score: Scor
     Raises:
         ValueError: a score that is not finite.
     """
-    found = []
+    found: list[Tensor] = []
+    asked = classifier
     for start in range(0, total, batch):
-        found.append(score(classifier.logits(made(slice(start, min(start + batch, total)))).double()).cpu())
+        images = made(slice(start, min(start + batch, total)))
+        if not found:
+            asked = for_many_passes(classifier, images[:TRIED], passes=total)
+        found.append(score(asked.logits(images).double()).cpu())
     scores = torch.cat(found)
     if not bool(torch.isfinite(scores).all()):
         raise ValueError(

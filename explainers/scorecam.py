@@ -11,6 +11,7 @@ from explainers.base import Maps, Targets, make_maps, targets_or_predicted
 from explainers.cam import at_least_single, feature_map
 from explainers.hooks import record
 from explainers.layers import default_layer
+from explainers.perturbed import TRIED, for_many_passes
 from wolfhound.checks import check_pixel_layout
 from wolfhound.classifier import Classifier, frozen
 
@@ -55,8 +56,10 @@ class ScoreCam:
             targets.scores(recording.logits)  # checks them
             inputs = classifier.preprocessing.apply(pixels.clone() if pixels.is_inference() else pixels.detach())
             activations = feature_map(classifier, recording.activation(layer), layer=layer)
+            passes = len(activations) * (self.channels or activations.shape[1])
+            asked = for_many_passes(classifier, pixels[:TRIED].detach(), passes=passes)
             raws = [
-                self._raw(classifier, image, activation, targets.rows(slice(index, index + 1)))
+                self._raw(asked, image, activation, targets.rows(slice(index, index + 1)))
                 for index, (image, activation) in enumerate(zip(inputs, activations, strict=True))
             ]
         size = (pixels.shape[-2], pixels.shape[-1])

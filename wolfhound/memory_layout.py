@@ -33,11 +33,12 @@ class Laid:
         return self.layout if not self.reason else f"{self.layout} ({self.reason})"
 
 
-def in_channels_last(classifier: Classifier, sample: Tensor) -> Laid:
+def in_channels_last(classifier: Classifier, sample: Tensor, *, gradients: bool = True) -> Laid:
     """Return the classifier with its weights in channels-last layout, if that changes nothing on `sample`.
 
-    `sample` `[B,3,H,W]` in [0, 1]: forward and backward pass must work, every prediction stay the same, no logit move
-    by more than `TOLERANCE`. The classifier handed over is left as it is; the digest of the weights stays the same.
+    `sample` `[B,3,H,W]` in [0, 1]: the forward pass and, with `gradients`, the backward pass must work, every
+    prediction stay the same, and no logit move by more than `TOLERANCE`. The classifier handed over is left as it is;
+    the digest of the weights stays the same.
     """
     if not any(isinstance(part, nn.Conv2d) for part in classifier.module.modules()):
         return Laid(classifier, STANDARD, "no convolution")
@@ -47,9 +48,9 @@ def in_channels_last(classifier: Classifier, sample: Tensor) -> Laid:
     except (RuntimeError, TypeError) as error:
         return Laid(classifier, STANDARD, f"it cannot be copied: {_first_line(error)}")
     pixels = sample.to(classifier.device, classifier.dtype)
-    expected = _logits(classifier, pixels)
+    expected = _logits(classifier, pixels, gradients=gradients)
     try:
-        found = _logits(moved, pixels)
+        found = _logits(moved, pixels, gradients=gradients)
     except RuntimeError as error:
         return Laid(classifier, STANDARD, f"its code does not allow another: {_first_line(error)}")
     if not _same(expected, found):
@@ -57,10 +58,10 @@ def in_channels_last(classifier: Classifier, sample: Tensor) -> Laid:
     return Laid(moved, CHANNELS_LAST)
 
 
-def _logits(classifier: Classifier, pixels: Tensor) -> Tensor:
-    """Return the logits of a forward pass through which a gradient was taken, too."""
-    with frozen(classifier.module), torch.enable_grad():
-        at = pixels.detach().clone().requires_grad_()
+def _logits(classifier: Classifier, pixels: Tensor, *, gradients: bool) -> Tensor:
+    """Return the logits of a forward pass through which, with `gradients`, a gradient was taken, too."""
+    with frozen(classifier.module), torch.set_grad_enabled(gradients):
+        at = pixels.detach().clone().requires_grad_(gradients)
         logits = classifier.logits(at)
         if logits.requires_grad:
             torch.autograd.grad(logits.sum(), at, allow_unused=True)

@@ -183,7 +183,7 @@ def test_a_second_run_redoes_nothing_and_finds_the_same(
     assert done.returncode == 1, done.stderr
     assert (run_folder / "evidence.json").read_bytes() == before
     reused = json.loads((run_folder / "run.json").read_text())["reused"]
-    assert len(reused) == len(list((run_folder / "steps").iterdir())) == 12
+    assert len(reused) == len(list((run_folder / "steps").iterdir())) == 13
     assert "training" not in done.stderr
 
 
