@@ -25,7 +25,7 @@ from attacks.controls import noise_controls
 from attacks.judge import fooling_rates, transfer_predictions, under
 from attacks.registry import UNIVERSAL, make_universal
 from attacks.threat import Threat
-from attacks.universal import UniversalResult, craft_universal
+from attacks.universal.driver import UniversalResult, craft_universal
 from wolfhound.classifier import Classifier
 from wolfhound.images import Splits
 from wolfhound.memory_layout import in_channels_last

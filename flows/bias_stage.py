@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from pydantic import TypeAdapter
 
-from explainers.bias import background_probe
-from explainers.bias_evidence import BiasEvidence, EnergyInMask, Exhibit, grad_cam_evidence
-from explainers.bias_verdict import BackgroundProbe
+from explainers.bias.evidence import BiasEvidence, EnergyInMask, Exhibit, grad_cam_evidence
+from explainers.bias.probe import background_probe
+from explainers.bias.verdict import BackgroundProbe
 from explainers.resampling import Effect
 from flows.audit_job import AuditJob
 from flows.ledgers import csv_bytes

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from explainers.base import Maps, Targets
-from explainers.filters import first_layer_filters
-from explainers.overlay import fade, picture
-from explainers.patches import Patches, StrongestPlaces, cut_patches, drive_patches, strongest_places
-from explainers.ranking import grow
-from explainers.sheets import contact_sheet
+from explainers.checks.ranking import grow
+from explainers.drawing.overlay import fade, picture
+from explainers.drawing.sheets import contact_sheet
+from explainers.inside.filters import first_layer_filters
+from explainers.inside.patches import Patches, StrongestPlaces, cut_patches, drive_patches, strongest_places
 from flows.pictures import store_picture
 from wolfhound.classifier import Classifier
 from wolfhound.errors import ModelError

@@ -12,10 +12,10 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from explainers.base import Maps, Targets
-from explainers.baselines import BASELINES
-from explainers.comparison import HIGH_IS_GOOD, Comparison, compare
+from explainers.checks.baselines import BASELINES
+from explainers.checks.comparison import HIGH_IS_GOOD, Comparison, compare
+from explainers.checks.randomisation import RandomisationCheck
 from explainers.hooks import find_layer
-from explainers.randomisation import RandomisationCheck
 from flows.audit_job import AuditJob
 from flows.explaining import CHECKED_AT_MOST, Key, check_maps, maps_of, scores
 from flows.inside_pictures import filters_gallery, maps_gallery, patches_gallery

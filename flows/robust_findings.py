@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 
-from attacks.curves import SizeCurve
 from attacks.doubts import above_chance, black_box_stronger, epsilon_zero_doubt, not_monotone, still_rising
-from attacks.standard import ENSEMBLES, clean_accuracy, robust_accuracy
+from attacks.per_image.curves import SizeCurve
+from attacks.per_image.standard import ENSEMBLES, clean_accuracy, robust_accuracy
 from flows.audit_job import AuditJob
 from flows.ledgers import column, read_csv
 from flows.robust_stage import RobustEntry, attacked_images, iterations_of, made, sizes_of

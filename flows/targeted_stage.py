@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from attacks import registry
 from attacks.base import ImageAttack
-from attacks.per_image import attack_images
-from attacks.targets import Source, attack_every_class, chosen_targets, count_pairs, start_images
+from attacks.per_image.driver import attack_images
+from attacks.per_image.targets import Source, attack_every_class, chosen_targets, count_pairs, start_images
 from attacks.threat import Threat
 from flows.audit_job import AuditJob
 from flows.ledgers import csv_bytes, read_csv, settings_text

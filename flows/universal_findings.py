@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from attacks.doubts import not_monotone, transfer_stronger, weaker_than_noise
 from attacks.registry import WITHOUT_PHOTOGRAPHS
-from attacks.sweep import Spread
+from attacks.universal.sweep import Spread
 from flows.audit_job import AuditJob
 from flows.ledgers import column, read_csv
 from flows.pictures import DIFFERENCE_NOTE, store_difference, store_image

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from attacks.controls import noise_controls
 from attacks.doubts import above_chance, black_box_stronger, not_monotone, still_rising
 from attacks.judge import transfer_predictions, under
-from attacks.per_image import attack_images
-from attacks.targeted import TargetedAscent
+from attacks.per_image.driver import attack_images
+from attacks.per_image.targeted_ascent import TargetedAscent
 from attacks.threat import Threat
 from tests.attacks.test_network_doubts import wrapped
 from wolfhound.classifier import Classifier

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from explainers.baselines import BASELINES
+from explainers.checks.baselines import BASELINES
 from flows.audit_job import AuditJob
 from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
 from flows.planning import check_against_registries
