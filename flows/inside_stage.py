@@ -24,6 +24,7 @@ from flows.steps import StepValue, pack
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
 from wolfhound.classifier import Classifier
+from wolfhound.counting import Condition, Counted, holds
 from wolfhound.errors import ModelError, fault_list
 from wolfhound.evidence import Artefact, Finding, Gallery, Quantity
 from wolfhound.images import ImageSet
@@ -35,6 +36,7 @@ from wolfhound.verification import artefacts_of
 STEPS = 16
 """Steps of deletion and insertion."""
 
+SCORES = "scores per image"
 _FINDING = TypeAdapter(Finding)
 
 
@@ -134,6 +136,7 @@ class _Look:
             conditions=self._conditions(maps),
             rates=_rates(compared),
             controls=tuple(f"pointing_game {baseline}" for baseline in BASELINES) if _located(compared) else (),
+            counted=_counted(compared),
             quantities=_quantities(compared),
             facts=_facts(maps, checks, refused),
             galleries=galleries,
@@ -219,7 +222,7 @@ class _Look:
     ) -> dict[str, Artefact]:
         store, ledgers = self.job.store, {}
         if compared is not None:
-            ledgers["scores per image"] = store.put(csv_bytes(compared.per_image(images.hashes)), ".csv")
+            ledgers[SCORES] = store.put(csv_bytes(compared.per_image(images.hashes)), ".csv")
         for key, check in checks.items():
             if check is not None:
                 ledgers[f"randomisation of {' '.join(key).strip()}"] = store.put(csv_bytes(check.draws), ".csv")
@@ -265,6 +268,19 @@ def _rates(compared: Comparison | None) -> dict[str, Rate]:
     return {
         f"pointing_game {name}": Rate(int(hits.sum()), len(hits), "measured images")
         for name, hits in compared.scores["pointing game"].items()
+    }
+
+
+def _counted(compared: Comparison | None) -> dict[str, Counted]:
+    if compared is None or not _located(compared):
+        return {}
+    return {
+        f"pointing_game {name}": Counted(
+            SCORES,
+            ((Condition("value", ">", constant="0.5"),),),
+            total=(holds("score", "pointing game"), holds("name", name)),
+        )
+        for name in compared.scores["pointing game"]
     }
 
 

@@ -15,11 +15,13 @@ from flows.ledgers import column, read_csv
 from flows.robust_stage import RobustEntry, attacked_images, iterations_of, made, sizes_of
 from flows.steps import StepValue, unpack
 from flows.targeted_pictures import attack_gallery
+from wolfhound.counting import Counted, holds, same
 from wolfhound.evidence import Artefact, Doubt, Finding, Quantity
 from wolfhound.metrics import Predictions
 from wolfhound.statistics import Rate
 
 ATTACKED = "attacked images"
+PER_IMAGE = "per image"
 RIGHT = "attacked images that were right when clean"
 
 
@@ -46,6 +48,7 @@ def robust_finding(
         conditions=_conditions(entry, value, len(ledger)),
         rates=rates,
         controls=("accuracy_without_attack",),
+        counted=_counted(entry),
         quantities=_quantities(ledger, curve),
         series={} if curve is None else _series(curve),
         counts=_broken_by(ledger),
@@ -68,6 +71,18 @@ def _rates(entry: RobustEntry, ledger: pd.DataFrame) -> dict[str, Rate]:
         "robust_accuracy": Rate(robust.successes, robust.total, ATTACKED),
         "attack_success": broken,
         "accuracy_without_attack": Rate(clean.successes, clean.total, ATTACKED),
+    }
+
+
+def _counted(entry: RobustEntry) -> dict[str, Counted]:
+    right = same("clean", "label")
+    stands, broken = (holds("robust", True), holds("robust", False))
+    if entry.section.ensemble is None:
+        stands, broken = (holds("success", False), holds("success", True))
+    return {
+        "robust_accuracy": Counted(PER_IMAGE, ((right, stands),)),
+        "attack_success": Counted(PER_IMAGE, ((broken,),), total=(right,)),
+        "accuracy_without_attack": Counted(PER_IMAGE, ((right,),)),
     }
 
 
@@ -119,7 +134,7 @@ def _broken_by(ledger: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def _ledgers(value: StepValue) -> dict[str, Artefact]:
-    names = {"ledger": "per image", "tried": "every attack tried", "sizes": "smallest successful sizes"}
+    names = {"ledger": PER_IMAGE, "tried": "every attack tried", "sizes": "smallest successful sizes"}
     return {title: unpack(value[key]) for key, title in names.items() if key in value}
 
 

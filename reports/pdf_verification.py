@@ -17,6 +17,7 @@ from pypdf import PdfReader
 from pypdf.generic import DictionaryObject, IndirectObject
 
 from reports.attachments import MANIFEST, MANIFEST_SCHEMA
+from reports.printed_rates import attached_rate_checks
 from reports.provenance.check import attachment_checks
 from reports.signing.check import SignatureReport, signature_report
 from reports.xmp import Digests, read_digests
@@ -56,6 +57,7 @@ def pdf_checks(path: Path, *, roots: Sequence[Any] | None = None) -> list[Check]
         *_digest_checks(content),
         *_provenance_checks(content),
         *_document_checks(content),
+        *attached_rate_checks(content.attachments.get(EVIDENCE, b""), content.attachments.values(), content.pages),
         _pages_check(path, data, signature),
     ]
 
@@ -65,7 +67,7 @@ class _Content:
     attachments: Mapping[str, bytes]
     repeated: tuple[str, ...]
     digests: Digests | None
-    first_page: str
+    pages: tuple[str, ...]
 
     @classmethod
     def of(cls, reader: PdfReader) -> "_Content":
@@ -76,7 +78,7 @@ class _Content:
             found.setdefault(name, data)
         metadata = cast(DictionaryObject, reader.trailer["/Root"]).get("/Metadata")
         digests = read_digests(metadata.get_object().get_data()) if metadata is not None else None
-        return cls(found, tuple(repeated), digests, reader.pages[0].extract_text())
+        return cls(found, tuple(repeated), digests, tuple(page.extract_text() for page in reader.pages))
 
     def manifest(self) -> dict[str, Any] | None:
         """Return the attached manifest, or None if there is none that can be read."""
@@ -165,7 +167,7 @@ def _digest_checks(content: _Content) -> list[Check]:
         checks.append(_same("evidence digest in the metadata", content.digests.evidence, evidence, "the metadata"))
         manifest = content.attachments.get(MANIFEST, b"")
         checks.append(_same("manifest digest in the metadata", content.digests.manifest, manifest, "the metadata"))
-    printed = re.sub(r"\s+", "", content.first_page)
+    printed = re.sub(r"\s+", "", content.pages[0] if content.pages else "")
     on_page = hashlib.sha256(evidence).hexdigest() in printed
     detail = "the first page prints the digest of the attached evidence"
     checks.append(Check("evidence digest on the first page", on_page, detail if on_page else f"not so: {detail}"))

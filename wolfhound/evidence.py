@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from wolfhound.counting import Counted
 from wolfhound.errors import EvidenceError
 from wolfhound.statistics import Interval, Rate
 
@@ -113,6 +114,7 @@ class Finding:
         rates: name -> rate. Criteria refer to them as "kind.name".
         controls: names of those rates that are controls (noise, placebo), not results.
         ledgers: name -> per-image CSV from which every rate can be recomputed.
+        counted: rate -> how its two counts come out of one of the ledgers; a rate that is missing here can't be.
         reproduce: the command that measures it again.
     """
 
@@ -135,6 +137,7 @@ class Finding:
     ledgers: Mapping[str, Artefact] = field(default_factory=dict)
     artefacts: Mapping[str, Artefact] = field(default_factory=dict)
     doubts: tuple[Doubt, ...] = ()
+    counted: Mapping[str, Counted] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

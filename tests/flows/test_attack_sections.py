@@ -19,6 +19,7 @@ from wolfhound.errors import DataError, PlanError
 from wolfhound.evidence import Evidence, Finding
 from wolfhound.plan_reading import parse_plan
 from wolfhound.store import EvidenceStore
+from wolfhound.verification import rate_checks
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -73,6 +74,11 @@ def evidence(job: AuditJob) -> Evidence:
 
 def ledger(job: AuditJob, finding: Finding, name: str) -> pd.DataFrame:
     return read_csv(job.store.get(finding.ledgers[name]))
+
+
+def test_every_rate_counts_again_from_its_ledger(job: AuditJob, evidence: Evidence) -> None:
+    (check,) = rate_checks(evidence, job.store.get)
+    assert (check.ok, check.detail.split()[0]) == (True, str(sum(len(one.rates) for one in evidence.findings)))
 
 
 def test_every_section_leaves_its_findings(evidence: Evidence) -> None:

@@ -16,6 +16,7 @@ from pypdf import PdfReader
 from wolfhound.evidence import Evidence, Finding
 from wolfhound.metrics import fooling_rate
 from wolfhound.store import EvidenceStore
+from wolfhound.verification import rate_checks
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -118,6 +119,11 @@ def test_the_table_is_what_the_ledgers_say(run_folder: Path, evidence: Evidence)
     exported = pd.read_csv(run_folder / "tables" / f"{table.name}.csv")
     assert len(exported) == 6
     assert exported["successes"].sum() == sum(rate.successes for row in table.cells for rate in row if rate)
+
+
+def test_every_rate_counts_again_from_its_ledger(run_folder: Path, evidence: Evidence) -> None:
+    (check,) = rate_checks(evidence, EvidenceStore(run_folder).get)
+    assert (check.ok, check.detail.split()[0]) == (True, str(sum(len(one.rates) for one in evidence.findings)))
 
 
 def test_accuracy_under_corruptions_is_what_its_ledger_says(run_folder: Path, evidence: Evidence) -> None:
