@@ -7,7 +7,7 @@ Holm's step-down rule (Holm 1979). Knows no torch: stored evidence is enough.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -15,7 +15,7 @@ from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Evidence, Finding
 from wolfhound.statistics import Rate, holm, mcnemar_exact
 
-COMPARISON_SCHEMA = "wolfhound-comparison/1"
+COMPARISON_SCHEMA: Final = "wolfhound-comparison/1"
 SIGNIFICANCE = 0.05
 """Adjusted p-values below it are evidence of a change."""
 
