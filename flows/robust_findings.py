@@ -16,7 +16,7 @@ from flows.robust_stage import RobustEntry, attacked_images, iterations_of, made
 from flows.steps import StepValue, unpack
 from flows.targeted_pictures import attack_gallery
 from wolfhound.counting import Counted, holds, same
-from wolfhound.evidence import Artefact, Doubt, Finding, Quantity
+from wolfhound.evidence import Artefact, AttackCheck, Doubt, Finding, Quantity
 from wolfhound.metrics import Predictions
 from wolfhound.statistics import Rate
 
@@ -31,7 +31,7 @@ def robust_finding(
     """Return the finding on one classifier, recomputed from the ledgers."""
     ledger = read_csv(job.store.get(unpack(value["ledger"])))
     rates = _rates(entry, ledger)
-    robust = rates["robust_accuracy"]
+    robust, found = rates["robust_accuracy"], _doubts(job, entry, ledger, value)
     curve = SizeCurve(entry.threat.norm, sizes_of(job, value), ATTACKED) if "sizes" in value else None
     return Finding(
         id=f"robust/{entry.name}/{name}",
@@ -55,7 +55,8 @@ def robust_finding(
         galleries=_galleries(job, entry, ledger, value),
         ledgers=_ledgers(value),
         reproduce=job.command,
-        doubts=(*doubts, *_doubts(job, entry, ledger, value)),
+        doubts=(*doubts, *found),
+        checks=_checks(value["checks"], {doubt.code for doubt in found}),
     )
 
 
@@ -170,6 +171,28 @@ def _check_doubts(job: AuditJob, entry: RobustEntry, checks: Mapping[str, Any]) 
         found.append(above_chance(labels, _integers(checks["large"]["adversarial"])))
         found.append(not_monotone([(entry.threat.epsilon, outcomes["once"]), (0.5, outcomes["large"])]))
     return found[1:] if found[0] == found[1] else found
+
+
+def _checks(checks: Mapping[str, Any], doubts: set[str]) -> tuple[AttackCheck, ...]:
+    """Return what was tried on the checked images, in words, with the doubt that it raised if it raised one."""
+    if not checks:
+        return ()
+    total, clean = checks["images"], _integers(checks["clean"])
+    changed = int((_integers(checks["zero"]["adversarial"]) != _integers(checks["again"])).sum())
+    hits = {name: sum(checks[name]["success"]) for name in ("once", "twice", "large") if name in checks}
+    again = int((_integers(checks["again"]) != clean).sum())
+    rows = [("two clean passes", f"{again} of {total} predictions differ", "epsilon-zero" if again else "")]
+    told = f"{changed} of {total} predictions differ from the clean ones"
+    rows.append(("epsilon 0", told, "epsilon-zero" if changed else ""))
+    if "twice" in hits:
+        told = f"{hits['twice']} of {total} images fooled, {hits['once']} with the iterations of the plan"
+        rows.append(("twice the iterations", told, "still-rising"))
+    if "large" in hits:
+        right = int((_integers(checks["large"]["adversarial"]) == _integers(checks["labels"])).sum())
+        told = f"{right} of {total} images still right, {hits['large']} fooled ({hits['once']} at the plan's size)"
+        rows.append(("linf 0.5", told, "above-chance"))
+        rows.append(("success by size", told, "not-monotone"))
+    return tuple(AttackCheck(name, text, code if code in doubts else "") for name, text, code in rows)
 
 
 def _integers(values: list[int]) -> Predictions:

@@ -8,9 +8,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports import data_files, matrix, wording
+from reports.adequacy import convergences, unchecked
 from reports.attachments import Attachments
 from reports.charts import all_shares, line_chart, strip
 from reports.crosswalk import clauses_by_section, map_clauses
+from reports.extract import deployer_extract
 from reports.pictures import PNG, SVG, WOFF2, Link, Pictures, font
 from reports.provenance.envelope import openssl_commands
 from reports.register import control_checks, register, unjudged
@@ -68,6 +70,9 @@ def fill(audit: Audit, link: Link, *, screen: bool) -> str:
         entries=register(audit.evidence),
         unjudged=unjudged(audit.evidence),
         control_checks=control_checks(audit.evidence),
+        convergences=convergences(audit.evidence.findings),
+        unchecked=unchecked(audit.evidence),
+        extract=deployer_extract(audit.evidence),
         **_data(audit.evidence),
     )
 

@@ -51,15 +51,22 @@ def pdf_checks(path: Path, *, roots: Sequence[Any] | None = None) -> list[Check]
     except Exception as error:  # a forged file may break the parser in any way, and each way is a failed check
         return [Check("file", False, f"expected a PDF with attachments, but it cannot be read: {error}")]
     signature = signature_report(data, roots=roots)
-    return [
+    checks = [
         *_revision_checks(data, content, signature),
         *_manifest_checks(content),
         *_digest_checks(content),
         *_provenance_checks(content),
         *_document_checks(content),
-        *attached_rate_checks(content.attachments.get(EVIDENCE, b""), content.attachments.values(), content.pages),
         _pages_check(path, data, signature),
     ]
+    intact = all(check.ok is not False for check in checks)
+    return [*checks, *_rate_checks(content, reader if intact else None)]
+
+
+def _rate_checks(content: "_Content", reader: PdfReader | None) -> list[Check]:
+    """Check every rate against ledgers and pages; without a `reader`, whose pages take seconds, the ledgers alone."""
+    pages = None if reader is None else [page.extract_text() for page in reader.pages]
+    return attached_rate_checks(content.attachments.get(EVIDENCE, b""), content.attachments.values(), pages)
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class _Content:
     attachments: Mapping[str, bytes]
     repeated: tuple[str, ...]
     digests: Digests | None
-    pages: tuple[str, ...]
+    first_page: str
 
     @classmethod
     def of(cls, reader: PdfReader) -> "_Content":
@@ -78,7 +85,7 @@ class _Content:
             found.setdefault(name, data)
         metadata = cast(DictionaryObject, reader.trailer["/Root"]).get("/Metadata")
         digests = read_digests(metadata.get_object().get_data()) if metadata is not None else None
-        return cls(found, tuple(repeated), digests, tuple(page.extract_text() for page in reader.pages))
+        return cls(found, tuple(repeated), digests, reader.pages[0].extract_text())
 
     def manifest(self) -> dict[str, Any] | None:
         """Return the attached manifest, or None if there is none that can be read."""
@@ -167,7 +174,7 @@ def _digest_checks(content: _Content) -> list[Check]:
         checks.append(_same("evidence digest in the metadata", content.digests.evidence, evidence, "the metadata"))
         manifest = content.attachments.get(MANIFEST, b"")
         checks.append(_same("manifest digest in the metadata", content.digests.manifest, manifest, "the metadata"))
-    printed = re.sub(r"\s+", "", content.pages[0] if content.pages else "")
+    printed = re.sub(r"\s+", "", content.first_page)
     on_page = hashlib.sha256(evidence).hexdigest() in printed
     detail = "the first page prints the digest of the attached evidence"
     checks.append(Check("evidence digest on the first page", on_page, detail if on_page else f"not so: {detail}"))

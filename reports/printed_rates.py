@@ -12,10 +12,11 @@ from wolfhound.store import sha256
 from wolfhound.verification import Check, rate_checks
 
 
-def attached_rate_checks(data: bytes, attachments: Iterable[bytes], pages: Iterable[str]) -> list[Check]:
+def attached_rate_checks(data: bytes, attachments: Iterable[bytes], pages: Iterable[str] | None) -> list[Check]:
     """Return the checks of every rate of the attached evidence: against the attached ledgers and against the pages.
 
-    `data` is the attached evidence, `pages` the text of each page. Evidence that can't be read gives no check here.
+    `data` is the attached evidence, `pages` the text of each page (None
+    where they were not read, since the file has faults already). Evidence that can't be read gives no check here.
     """
     try:
         evidence = load_evidence(data)
@@ -39,7 +40,9 @@ def _line(rate: Rate) -> str:
     return _without_blanks(f"{rate.text}{wording.upper_bound(rate)}{rate.successes} of {rate.total}")
 
 
-def _printed(evidence: Evidence, pages: Iterable[str]) -> Check:
+def _printed(evidence: Evidence, pages: Iterable[str] | None) -> Check:
+    if pages is None:
+        return Check("printed rates", None, "not looked for on the pages: the file has faults already")
     text = _without_blanks("".join(pages))
     wanted = printed_rates(evidence)
     missing = [

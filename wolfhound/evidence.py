@@ -31,6 +31,15 @@ class Doubt:
 
 
 @dataclass(frozen=True)
+class AttackCheck:
+    """A check of an attack by itself: what was tried, what came of it, and the code of the doubt that it raised."""
+
+    name: str
+    outcome: str
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
 class Artefact:
     """A stored file, addressed by the SHA-256 of its bytes."""
 
@@ -114,6 +123,7 @@ class Finding:
         rates: name -> rate. Criteria refer to them as "kind.name".
         controls: names of those rates that are controls (noise, placebo), not results.
         ledgers: name -> per-image CSV from which every rate can be recomputed.
+        checks: of the attack, whether they raised a doubt or not.
         counted: rate -> how its two counts come out of one of the ledgers; a rate that is missing here can't be.
         reproduce: the command that measures it again.
     """
@@ -138,6 +148,7 @@ class Finding:
     artefacts: Mapping[str, Artefact] = field(default_factory=dict)
     doubts: tuple[Doubt, ...] = ()
     counted: Mapping[str, Counted] = field(default_factory=dict)
+    checks: tuple[AttackCheck, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from wolfhound.counting import Ledger, read_ledger, recount
 from wolfhound.errors import EvidenceError, WolfhoundError
 from wolfhound.evidence import Artefact, Evidence, Finding
 from wolfhound.store import SUMS, EvidenceStore, file_sha256, sha256
-from wolfhound.verdicts import judge_criterion
+from wolfhound.verdicts import judge_all
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _artefacts(store: EvidenceStore, evidence: Evidence) -> Check:
 
 
 def _judgements(evidence: Evidence) -> Check:
-    again = tuple(row for criterion in evidence.criteria for row in judge_criterion(criterion, evidence.findings))
+    again = judge_all(evidence.criteria, evidence.findings, evidence.subjects)
     return Check("judgements", again == evidence.judgements, "recomputed from the findings and the criteria")
 
 
