@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from flows.audit_job import AuditJob
 from flows.bias_stage import bias_entries, bias_findings, probe
 from flows.clean_stage import clean_finding, measure_clean, stored_doubts
+from flows.comparing import earlier_of, record_comparison
 from flows.conclusion import conclude, image_records
 from flows.environment import machine, versions
 from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
@@ -74,6 +75,7 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
     check_replayed(job)
     open_loadable(job, progress=progress)
     check_layers(job)
+    earlier_of(job)
 
 
 def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = silent) -> AuditResult:
@@ -90,6 +92,7 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
             started, _now(), {**machine(job.device), **_layouts(job)}, versions(), seconds, reused_steps(job.store)
         )
         job.store.write_evidence(evidence, record)
+        record_comparison(job)
         for table in evidence.tables:
             job.store.write(f"tables/{table.name}.csv", csv_bytes(rate_frame(table)))
         with progress("writing the report", 1) as advance:

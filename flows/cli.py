@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import explain_command, process_settings, signing_commands
+from flows import explain_command, gate_commands, process_settings, signing_commands
 from flows.signing_commands import Certificate, Chain, Key, LongTerm, Timestamp, Trust
 from reports.signing.choice import SigningChoice
 from wolfhound import __version__
@@ -254,6 +254,8 @@ def plan_schema() -> None:
 
 app.command("explain", epilog=explain_command.EPILOG)(explain_command.explain)
 app.command()(signing_commands.sign)
+for command in (gate_commands.export, gate_commands.compare, gate_commands.approve, gate_commands.history):
+    app.command()(command)
 app.add_typer(signing_commands.keys_app, name="keys")
 
 if __name__ == "__main__":

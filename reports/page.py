@@ -20,6 +20,7 @@ from reports.sections import Section, capability, sections
 from reports.typefaces import FONTS
 from reports.verdict_page import subjects_shown, verdict_page
 from wolfhound import __version__
+from wolfhound.comparison import CHANGES, Comparison
 from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Artefact, Evidence, Finding, Gallery, Judgement, Picture, RunRecord
 from wolfhound.verdicts import SEVERITIES
@@ -40,13 +41,14 @@ class Signer:
 
 @dataclass(frozen=True)
 class Audit:
-    """Everything that a report is made of. `signer` is None where nobody signs."""
+    """All that a report is made of. `signer` is None where nobody signs, `comparison` where no audit came before."""
 
     evidence: Evidence
     run: RunRecord
     attachments: Attachments
     pictures: Pictures
     signer: Signer | None = None
+    comparison: Comparison | None = None
 
 
 def fill(audit: Audit, link: Link, *, screen: bool) -> str:
@@ -81,6 +83,8 @@ def _documents(audit: Audit) -> dict[str, Any]:
         "run": audit.run,
         "attachments": audit.attachments,
         "signer": audit.signer,
+        "comparison": audit.comparison,
+        "changes_in_order": CHANGES,
         "signature_commands": () if audit.signer is None else openssl_commands(audit.signer.algorithm),
         "evidence_sha256": audit.attachments["evidence.json"].sha256,
         "created": f"{wording.moment(audit.run.finished):%Y-%m-%dT%H:%M:%SZ}",
