@@ -65,7 +65,10 @@ def pdf_checks(path: Path, *, roots: Sequence[Any] | None = None) -> list[Check]
 
 def _rate_checks(content: "_Content", reader: PdfReader | None) -> list[Check]:
     """Check every rate against ledgers and pages; without a `reader`, whose pages take seconds, the ledgers alone."""
-    pages = None if reader is None else [page.extract_text() for page in reader.pages]
+    try:
+        pages = None if reader is None else [page.extract_text() for page in reader.pages]
+    except Exception as error:  # as above: a page that cannot be read shows nothing, so it is a failed check
+        return [Check("printed rates", False, f"the text of the pages cannot be read: {error}")]
     return attached_rate_checks(content.attachments.get(EVIDENCE, b""), content.attachments.values(), pages)
 
 

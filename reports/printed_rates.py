@@ -15,8 +15,8 @@ from wolfhound.verification import Check, rate_checks
 def attached_rate_checks(data: bytes, attachments: Iterable[bytes], pages: Iterable[str] | None) -> list[Check]:
     """Return the checks of every rate of the attached evidence: against the attached ledgers and against the pages.
 
-    `data` is the attached evidence, `pages` the text of each page (None
-    where they were not read, since the file has faults already). Evidence that can't be read gives no check here.
+    `data` is the attached evidence, `pages` the text of each page, None where they were not read, since the file has
+    faults already. Evidence that can't be read gives no check here.
     """
     try:
         evidence = load_evidence(data)
