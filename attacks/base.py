@@ -19,7 +19,7 @@ from wolfhound.progress import Advance
 
 Tier = Literal["quick", "nightly", "certification"]
 Tiers = Mapping[Tier, Mapping[str, Any]]
-"""How thoroughly to attack: the options that each tier puts in place of an attack's defaults (see `attacks.budget`)."""
+"""How thoroughly to attack: what each tier puts in place of an attack's defaults (see `attacks.universal.budget`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class UniversalAttack(Protocol):
     ) -> Iterator[Proposal]:
         """Yield a proposal after every pass over `images`, and as often within one as it can be resumed there.
 
-        Called with every classifier `frozen`. It is crafted on all of `classifiers` alike (see `attacks.ensemble`).
+        Called with every classifier `frozen`. It is crafted on all of them alike (see `attacks.universal.ensemble`).
         `chunk` is how many images go through a network at once: it bounds memory and may change the result by
         round-off only. Going on from `resume` with the generator as it stood when that proposal was yielded gives the
         same proposals as never having stopped; so what is drawn before the first pass is kept in the state.

@@ -102,9 +102,9 @@ def with_sizes(
     """Return a per-image `ledger` with the columns linf, l2, ssim (and lpips, given a `metric`) of its successes.
 
     `adversarial` uint8 `[K,3,H,W]`: the judged versions of the images at `positions` (see
-    `attacks.per_image.attack_images`, which keeps those asked for). linf and l2 are on the pixel scale [0, 1]. Rows
-    without success, or whose adversarial version was not kept, get NaN for ssim and lpips; linf and l2 are measured
-    again for the others and stay as the ledger has them elsewhere.
+    `attacks.per_image.driver.attack_images`, which keeps those asked for). linf and l2 are on the pixel scale [0, 1].
+    Rows without success, or whose adversarial version was not kept, get NaN for ssim and lpips; linf and l2 are
+    measured again for the others and stay as the ledger has them elsewhere.
 
     Raises:
         DataError: the ledger is of other images, or there is not one adversarial image a position.

@@ -6,23 +6,23 @@ from types import MappingProxyType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from attacks.adapters.peers import is_peer, peer_attack
-from attacks.apgd import ApgdCrossEntropy, ApgdTargeted
 from attacks.base import ImageAttack, UniversalAttack
-from attacks.carlini_wagner import CarliniWagner
-from attacks.cosine_universal import CosineUniversal
-from attacks.data_free_universal import DataFreeUniversal
-from attacks.deepfool_image import DeepFool
-from attacks.deepfool_universal import DeepFoolUniversal
-from attacks.df_universal import DfUniversal
-from attacks.dm_universal import DmUniversal
-from attacks.fab import FabTargeted
-from attacks.gradient_steps import FastGradient, MomentumGradient, ProjectedGradient
-from attacks.hopskipjump import HopSkipJump
-from attacks.patch_universal import PatchUniversal
-from attacks.sga_universal import SgaUniversal
-from attacks.sgd_universal import SgdUniversal
-from attacks.square import Square
-from attacks.targeted import TargetedAscent
+from attacks.per_image.apgd import ApgdCrossEntropy, ApgdTargeted
+from attacks.per_image.carlini_wagner import CarliniWagner
+from attacks.per_image.deepfool import DeepFool
+from attacks.per_image.fab import FabTargeted
+from attacks.per_image.gradient_steps import FastGradient, MomentumGradient, ProjectedGradient
+from attacks.per_image.hopskipjump import HopSkipJump
+from attacks.per_image.square import Square
+from attacks.per_image.targeted_ascent import TargetedAscent
+from attacks.universal.cosine import CosineUniversal
+from attacks.universal.data_free import DataFreeUniversal
+from attacks.universal.deepfool import DeepFoolUniversal
+from attacks.universal.df import DfUniversal
+from attacks.universal.dm import DmUniversal
+from attacks.universal.patch import PatchUniversal
+from attacks.universal.sga import SgaUniversal
+from attacks.universal.sgd import SgdUniversal
 from wolfhound.errors import PlanError, fault_list
 
 UNIVERSAL: Mapping[str, type[UniversalAttack]] = MappingProxyType(

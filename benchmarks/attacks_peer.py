@@ -23,7 +23,7 @@ from attacks.controls import noise_controls
 from attacks.judge import fooling_rates, predict, transfer_predictions, under
 from attacks.registry import make_universal
 from attacks.threat import Threat
-from attacks.universal import craft_universal
+from attacks.universal.driver import craft_universal
 from wolfhound.classifier import Classifier, frozen
 from wolfhound.images import ImageSet, Splits
 

@@ -22,7 +22,7 @@ from attack_subjects import CIFAR10, preprocessing, real_folder
 
 from attacks.base import ImageAttack
 from attacks.judge import predict
-from attacks.per_image import attack_images
+from attacks.per_image.driver import attack_images
 from attacks.registry import make_image
 from attacks.threat import Threat
 from wolfhound.classifier import Classifier

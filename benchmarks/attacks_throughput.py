@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from attacks.controls import noise_controls
 from attacks.judge import transfer_predictions, under
-from attacks.sgd_universal import SgdUniversal
 from attacks.threat import Threat
+from attacks.universal.sgd import SgdUniversal
 from wolfhound.classifier import Classifier, Preprocessing, frozen
 from wolfhound.images import ImageSet, PixelFile
 from wolfhound.torchvision_import import torchvision

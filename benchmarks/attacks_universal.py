@@ -25,9 +25,10 @@ from attacks.controls import noise_controls
 from attacks.judge import fooling_rates, transfer_predictions, under
 from attacks.registry import UNIVERSAL, make_universal
 from attacks.threat import Threat
-from attacks.universal import UniversalResult, craft_universal
+from attacks.universal.driver import UniversalResult, craft_universal
 from wolfhound.classifier import Classifier
 from wolfhound.images import Splits
+from wolfhound.memory_layout import in_channels_last
 
 PATCH = Threat("patch", 0.05)
 MOST_PASSES = 200
@@ -127,7 +128,10 @@ def main() -> None:
         real, cache = real_folder(options.real), Path(folder)
         classifier = load_network(real, options.network, cache=cache)
         splits = photographs(real, options.network, cache=cache, craft=sizes[0], select=sizes[1], report=sizes[2])
-        print(f"{classifier.name}: {sizes[0]} crafting, {sizes[1]} select, {sizes[2]} report images", flush=True)
+        laid = in_channels_last(classifier, splits.select.load(slice(16)))  # as audits run it
+        classifier = laid.classifier
+        said = f"{sizes[0]} crafting, {sizes[1]} select, {sizes[2]} report images"
+        print(f"{classifier.name}, {laid.text}: {said}", flush=True)
         for name in options.attacks:
             show(name, classifier, splits, settings)
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from explainers import lime as ours
-from explainers.lime import Lime, LimeExplanation
-from explainers.segments import Grid
+from explainers.black_box import lime as ours
+from explainers.black_box.lime import Lime, LimeExplanation
+from explainers.black_box.segments import Grid
 from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.torchvision_import import torchvision
 

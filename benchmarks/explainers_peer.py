@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from explainers.ablation import AblationCam
 from explainers.base import Targets
-from explainers.cam import RULES, SinglePassCam, cam_family
-from explainers.saliency import RectifiedGradient
-from explainers.scorecam import ScoreCam
+from explainers.cams.ablation import AblationCam
+from explainers.cams.cam import RULES, SinglePassCam, cam_family
+from explainers.cams.scorecam import ScoreCam
+from explainers.pixels.saliency import RectifiedGradient
 from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.torchvision_import import torchvision
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from attacks.base import ImageAttack
-from attacks.carlini_wagner import CarliniWagner
-from attacks.deepfool_image import DeepFool
-from attacks.gradient_steps import FastGradient, MomentumGradient, ProjectedGradient
+from attacks.per_image.carlini_wagner import CarliniWagner
+from attacks.per_image.deepfool import DeepFool
+from attacks.per_image.gradient_steps import FastGradient, MomentumGradient, ProjectedGradient
 from attacks.threat import Threat
 from wolfhound.classifier import Classifier, frozen
 

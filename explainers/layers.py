@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from explainers.layouts import Layout, layout_of
+from explainers.cams.layouts import Layout, layout_of
 from wolfhound.classifier import Classifier, frozen
 from wolfhound.errors import ModelError
 

@@ -4,15 +4,15 @@ import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from explainers.ablation import AblationCam
 from explainers.base import Explainer
-from explainers.cam import ClassActivationMapping, SinglePassCam
-from explainers.integrated_gradients import IntegratedGradients
-from explainers.lime import Lime
-from explainers.occlusion import Occlusion
-from explainers.rise import Rise
-from explainers.saliency import GuidedGradCam, RectifiedGradient, Saliency, SmoothGrad
-from explainers.scorecam import ScoreCam
+from explainers.black_box.lime import Lime
+from explainers.black_box.occlusion import Occlusion
+from explainers.black_box.rise import Rise
+from explainers.cams.ablation import AblationCam
+from explainers.cams.cam import ClassActivationMapping, SinglePassCam
+from explainers.cams.scorecam import ScoreCam
+from explainers.pixels.integrated_gradients import IntegratedGradients
+from explainers.pixels.saliency import GuidedGradCam, RectifiedGradient, Saliency, SmoothGrad
 
 _ALL: tuple[Explainer, ...] = (
     ClassActivationMapping(),

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from flows.audit_job import AuditJob
 from flows.bias_stage import bias_entries, bias_findings, probe
 from flows.clean_stage import clean_finding, measure_clean, stored_doubts
+from flows.comparing import earlier_of, record_comparison
 from flows.conclusion import conclude, image_records
 from flows.environment import machine, versions
 from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
@@ -26,7 +27,7 @@ from flows.robust_findings import robust_finding
 from flows.robust_stage import attack_robust, robust_entries
 from flows.run_folder import locked
 from flows.steps import StepValue, reused_steps
-from flows.subject_classifiers import describe, open_classifier, open_loadable
+from flows.subject_classifiers import describe, layout_of, open_classifier, open_loadable
 from flows.table_stage import evaluate, judged_on
 from flows.targeted_stage import fool, targeted_entries, targeted_finding
 from flows.universal_findings import (
@@ -74,6 +75,7 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
     check_replayed(job)
     open_loadable(job, progress=progress)
     check_layers(job)
+    earlier_of(job)
 
 
 def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = silent) -> AuditResult:
@@ -86,8 +88,11 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
         started, seconds = _now(), dict[str, float]()
         job.store.write("plan.yaml", job.source)
         evidence = conduct(job, call=call, progress=progress, seconds=seconds)
-        record = RunRecord(started, _now(), machine(job.device), versions(), seconds, reused_steps(job.store))
+        record = RunRecord(
+            started, _now(), {**machine(job.device), **_layouts(job)}, versions(), seconds, reused_steps(job.store)
+        )
         job.store.write_evidence(evidence, record)
+        record_comparison(job)
         for table in evidence.tables:
             job.store.write(f"tables/{table.name}.csv", csv_bytes(rate_frame(table)))
         with progress("writing the report", 1) as advance:
@@ -95,6 +100,10 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
             render(job.store, key=key, stamping=stamping)
             advance(1)
         return AuditResult(evidence, exit_code(overall(evidence.judgements)), job.store.seal())
+
+
+def _layouts(job: AuditJob) -> dict[str, str]:
+    return {f"memory layout of {name}": layout_of(job, name) for name in job.plan.classifier_names}
 
 
 def conduct(

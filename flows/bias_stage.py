@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import pandas as pd
 from pydantic import TypeAdapter
 
-from explainers.bias import background_probe
-from explainers.bias_evidence import BiasEvidence, EnergyInMask, Exhibit, grad_cam_evidence
-from explainers.bias_verdict import BackgroundProbe
+from explainers.bias.evidence import BiasEvidence, EnergyInMask, Exhibit, grad_cam_evidence
+from explainers.bias.probe import background_probe
+from explainers.bias.verdict import BackgroundProbe
 from explainers.resampling import Effect
 from flows.audit_job import AuditJob
 from flows.ledgers import csv_bytes
@@ -21,6 +21,7 @@ from flows.steps import StepValue, pack
 from flows.subject_classifiers import describe
 from wolfhound import demonstration
 from wolfhound.classifier import Classifier
+from wolfhound.counting import Case, Condition, Counted, differs, holds, holds_not, same
 from wolfhound.evidence import Doubt, Finding, Gallery, Picture, Quantity, Subject
 from wolfhound.images import ImageSet, check_disjoint
 from wolfhound.plan import DemonstrationBias
@@ -32,6 +33,7 @@ USES = "uses the confounder"
 PLATES = 40
 _PROBE_SEED, _PLATE_SEED = 1_000_003, 2_000_003
 _USUAL = {0: "snow", 1: "grass"}
+IMAGES, BACKGROUNDS = "per image", "per background"
 _FINDING = TypeAdapter(Finding)
 _SUBJECT = TypeAdapter(Subject)
 
@@ -161,6 +163,7 @@ def _finding(
         conditions=_conditions(entry, classifier, result, evidence),
         rates=_rates(result),
         controls=("flip_rate_placebo", "flip_rate_artefact_control"),
+        counted=_counted(),
         quantities=_quantities(result, evidence),
         facts={
             "verdict": result.verdict,
@@ -172,8 +175,8 @@ def _finding(
         series={"flip rate by share of the other background": _dose_series(result.dose_response)},
         galleries=(_gallery(job, evidence),),
         ledgers={
-            "per image": job.store.put(csv_bytes(result.ledger), ".csv"),
-            "per background": job.store.put(csv_bytes(result.background_ledger), ".csv"),
+            IMAGES: job.store.put(csv_bytes(result.ledger), ".csv"),
+            BACKGROUNDS: job.store.put(csv_bytes(result.background_ledger), ".csv"),
         },
         reproduce=job.command,
     )
@@ -207,6 +210,39 @@ def _rates(result: BackgroundProbe) -> dict[str, Rate]:
         "flip_rate_artefact_control": result.artefact,
         "background_only_usual_class": result.background_only,
     }
+
+
+def _counted() -> dict[str, Counted]:
+    """Return how each rate comes out of the two ledgers (columns: see `explainers.bias`)."""
+    successes: dict[str, tuple[Case, ...]] = {
+        "accuracy": ((same("prediction_own", "label"),),),
+        "accuracy_same_background": ((same("prediction_same", "label"),),),
+        "accuracy_other_background": ((same("prediction_other", "label"),),),
+        "accuracy_usual_background": _right_on(usual="prediction_same", unusual="prediction_other"),
+        "accuracy_unusual_background": _right_on(usual="prediction_other", unusual="prediction_same"),
+        "flip_rate_other_background": ((differs("prediction_other", "prediction_own"),),),
+        "flip_rate_placebo": ((differs("prediction_same", "prediction_own"),),),
+        "flip_rate_artefact_control": (
+            (differs("prediction_wider", "prediction_same"),),
+            (differs("prediction_narrower", "prediction_same"),),
+        ),
+    }
+    first = _USUAL[0]
+    takes_first = (
+        (holds("background", first), Condition("margin", ">", constant="0")),
+        (holds_not("background", first), Condition("margin", "<=", constant="0")),
+    )
+    rules = {name: Counted(IMAGES, cases) for name, cases in successes.items()}
+    return {**rules, "background_only_usual_class": Counted(BACKGROUNDS, takes_first)}
+
+
+def _right_on(*, usual: str, unusual: str) -> tuple[Case, ...]:
+    """Return the cases of a right answer: in one column where an image lies on its label's usual kind, else another."""
+    cases: list[Case] = []
+    for label, kind in _USUAL.items():
+        cases.append((holds("label", label), holds("background", kind), same(usual, "label")))
+        cases.append((holds("label", label), holds_not("background", kind), same(unusual, "label")))
+    return tuple(cases)
 
 
 def _quantities(result: BackgroundProbe, evidence: BiasEvidence) -> dict[str, Quantity]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from functools import lru_cache
 
-from attacks import budget
-from attacks.budget import Pace
+from attacks.universal import budget
+from attacks.universal.budget import Pace
 from flows.audit_job import AuditJob
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits

@@ -11,9 +11,12 @@ from flows.ledgers import csv_bytes, read_csv
 from flows.steps import StepValue, pack, unpack
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
+from wolfhound.counting import Counted, holds, same
 from wolfhound.evidence import Doubt, Finding
 from wolfhound.metrics import accuracy
 from wolfhound.progress import Progress, silent
+
+LEDGER = "clean predictions"
 
 
 def measure_clean(job: AuditJob, name: str, progress: Progress = silent) -> StepValue:
@@ -59,8 +62,12 @@ def clean_finding(job: AuditJob, name: str, value: StepValue) -> Finding:
         conditions={"images": "the report split, as they are", "seed": "none: nothing is drawn"},
         rates={"accuracy": rate, "trivial_baseline": trivial},
         controls=("trivial_baseline",),
+        counted={
+            "accuracy": Counted(LEDGER, ((same("clean", "label"),),)),
+            "trivial_baseline": Counted(LEDGER, ((holds("label", commonest.argmax()),),)),
+        },
         counts={"right by class": _right_by_class(labels, clean, class_names)},
-        ledgers={"clean predictions": ledger_file},
+        ledgers={LEDGER: ledger_file},
         artefacts={"confusion matrix": job.store.put(confusion_csv(labels, clean, class_names), ".csv")},
         reproduce=job.command,
         doubts=stored_doubts(value),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import explain_command, process_settings, signing_commands
+from flows import explain_command, gate_commands, process_settings, signing_commands
 from flows.signing_commands import Certificate, Chain, Key, LongTerm, Timestamp, Trust
 from reports.signing.choice import SigningChoice
 from wolfhound import __version__
@@ -42,9 +42,6 @@ app = typer.Typer(
 )
 plan_app = typer.Typer(help="Check a plan, or print its JSON schema.", no_args_is_help=True)
 app.add_typer(plan_app, name="plan")
-app.add_typer(signing_commands.keys_app, name="keys")
-app.command()(signing_commands.sign)
-app.command("explain", epilog=explain_command.EPILOG)(explain_command.explain)
 
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Run folder. By default runs/NAME.")]
 Cache = Annotated[
@@ -241,10 +238,11 @@ def plan_check(plan: Annotated[Path, typer.Argument(help="The audit plan, a YAML
     read = read_plan(plan)
     job = AuditJob(read.source, plan.resolve().parent, Path(), Path(), "")
     check_against_registries(job)
+    parts = ("universal", "replay", "robust", "targeted", "natural", "bias", "inside")
+    counted = ", ".join(f"{len(getattr(read.plan, part))} {part}" for part in parts if getattr(read.plan, part))
     typer.echo(
-        f"{plan}: a valid plan with {len(read.plan.classifiers)} classifier(s), {len(read.plan.universal)} universal, "
-        f"{len(read.plan.targeted)} targeted and {len(read.plan.bias)} bias section(s), "
-        f"{len(read.plan.criteria)} criteria"
+        f"{plan}: a valid plan with {len(read.plan.classifiers)} classifier(s), {len(read.plan.criteria)} criteria and "
+        f"these sections: {counted or 'none'}"
     )
 
 
@@ -253,6 +251,12 @@ def plan_schema() -> None:
     """Print the JSON schema of plans, for editors."""
     typer.echo(json.dumps(AuditPlan.model_json_schema(), indent=2))
 
+
+app.command("explain", epilog=explain_command.EPILOG)(explain_command.explain)
+app.command()(signing_commands.sign)
+for command in (gate_commands.export, gate_commands.compare, gate_commands.approve, gate_commands.history):
+    app.command()(command)
+app.add_typer(signing_commands.keys_app, name="keys")
 
 if __name__ == "__main__":
     main()

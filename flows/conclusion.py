@@ -7,7 +7,7 @@ from flows.subject_images import open_splits
 from wolfhound.evidence import Criterion, Evidence, Finding, ImageRecord, RateTable, Subject
 from wolfhound.images import ImageSet
 from wolfhound.plan import CriterionSection
-from wolfhound.verdicts import judge_criterion
+from wolfhound.verdicts import judge_all
 
 LIMITATIONS = ("Perturbations were added to digital images; printed or photographed ones were not tested.",)
 _DEMONSTRATION = (
@@ -46,7 +46,7 @@ def conclude(
         class_names=open_splits(job).whole.class_names,
         findings=tuple(findings),
         criteria=criteria,
-        judgements=tuple(row for criterion in criteria for row in judge_criterion(criterion, findings)),
+        judgements=judge_all(criteria, findings, subjects),
         tables=tuple(tables),
         not_tested=(*_left_out(job), *_ALWAYS_UNTESTED),
         limitations=(*((_DEMONSTRATION,) if demonstration else ()), *LIMITATIONS),

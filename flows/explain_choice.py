@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from explainers.base import Targets
-from explainers.cam import RULES
+from explainers.cams.cam import RULES
 from explainers.registry import EXPLAINERS
 from wolfhound.errors import PlanError, fault_list
 

@@ -10,9 +10,9 @@ import safetensors.torch
 from torch import Tensor
 
 from explainers.base import Maps
-from explainers.figures import Heading, Remark, draw
-from explainers.randomisation import RandomisationCheck
-from explainers.sheets import Panel, explanation_sheet
+from explainers.checks.randomisation import RandomisationCheck
+from explainers.drawing.figures import Heading, Remark, draw
+from explainers.drawing.sheets import Panel, explanation_sheet
 from flows.explaining import Explanation
 from wolfhound.store import file_sha256, write_atomically
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from explainers.base import Maps, Targets, explain_in_batches
-from explainers.cam import RULES, cam_family
+from explainers.cams.cam import RULES, cam_family
+from explainers.checks.randomisation import RandomisationCheck, randomisation_checks, varied
 from explainers.layers import default_layer
-from explainers.randomisation import RandomisationCheck, randomisation_checks, varied
 from explainers.registry import explainer
 from flows.explain_choice import slot_targets
 from wolfhound.classifier import Classifier, frozen

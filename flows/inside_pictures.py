@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from explainers.base import Maps, Targets
-from explainers.filters import first_layer_filters
-from explainers.overlay import fade, picture
-from explainers.patches import Patches, StrongestPlaces, cut_patches, drive_patches, strongest_places
-from explainers.ranking import grow
-from explainers.sheets import contact_sheet
+from explainers.checks.ranking import grow
+from explainers.drawing.overlay import fade, picture
+from explainers.drawing.sheets import contact_sheet
+from explainers.inside.filters import first_layer_filters
+from explainers.inside.patches import Patches, StrongestPlaces, cut_patches, drive_patches, strongest_places
 from flows.pictures import store_picture
 from wolfhound.classifier import Classifier
 from wolfhound.errors import ModelError
@@ -32,7 +32,7 @@ def filters_gallery(store: EvidenceStore, classifier: Classifier) -> Gallery:
     try:
         found = first_layer_filters(classifier)
     except ModelError as error:
-        return Gallery("First-layer filters", (), "none: " + str(error))
+        return Gallery("First-layer filters", (), "not shown: " + str(error))
     count, _, height, width = found.weight.shape
     note = f"{count} filters of {height} x {width} in layer {found.layer}; grey is 0"
     row = tuple(
@@ -116,7 +116,7 @@ def patches_gallery(
     able = [channel for channel in found.channels if channel not in found.silent]
     title = f"Strongest patches of layer {layer}"
     if not able:
-        return Gallery(title, (), f"none: no image makes any channel of {layer} answer above 0")
+        return Gallery(title, (), f"not shown: no image makes any channel of {layer} answer above 0")
     drawn = torch.randperm(len(able), generator=torch.Generator().manual_seed(seed))[:channels]
     chosen = sorted(able[int(index)] for index in drawn)
     patches = cut_patches(found, images, channels=chosen)

@@ -12,10 +12,10 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from explainers.base import Maps, Targets
-from explainers.baselines import BASELINES
-from explainers.comparison import HIGH_IS_GOOD, Comparison, compare
+from explainers.checks.baselines import BASELINES
+from explainers.checks.comparison import HIGH_IS_GOOD, Comparison, compare
+from explainers.checks.randomisation import RandomisationCheck
 from explainers.hooks import find_layer
-from explainers.randomisation import RandomisationCheck
 from flows.audit_job import AuditJob
 from flows.explaining import CHECKED_AT_MOST, Key, check_maps, maps_of, scores
 from flows.inside_pictures import filters_gallery, maps_gallery, patches_gallery
@@ -24,6 +24,7 @@ from flows.steps import StepValue, pack
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
 from wolfhound.classifier import Classifier
+from wolfhound.counting import Condition, Counted, holds
 from wolfhound.errors import ModelError, fault_list
 from wolfhound.evidence import Artefact, Finding, Gallery, Quantity
 from wolfhound.images import ImageSet
@@ -35,6 +36,7 @@ from wolfhound.verification import artefacts_of
 STEPS = 16
 """Steps of deletion and insertion."""
 
+SCORES = "scores per image"
 _FINDING = TypeAdapter(Finding)
 
 
@@ -134,6 +136,7 @@ class _Look:
             conditions=self._conditions(maps),
             rates=_rates(compared),
             controls=tuple(f"pointing_game {baseline}" for baseline in BASELINES) if _located(compared) else (),
+            counted=_counted(compared),
             quantities=_quantities(compared),
             facts=_facts(maps, checks, refused),
             galleries=galleries,
@@ -201,11 +204,11 @@ class _Look:
 
     def _conditions(self, maps: Mapping[Key, Maps]) -> dict[str, str]:
         section = self.entry.section
-        layers = list(dict.fromkeys(found.layer or "none (the pixels themselves)" for found in maps.values()))
+        layers = list(dict.fromkeys(found.layer or "no layer (the pixels themselves)" for found in maps.values()))
         return {
             "images": f"the first {section.measured} of the report split in the order of their hashes",
             "explained": "the logit of the class that the classifier predicts, image by image",
-            "layers": ", ".join(layers) or "none",
+            "layers": ", ".join(layers) or "no layer",
             "baselines": "the same scores of random maps, of the centre prior and of blurred random maps",
             "sanity check": f"model parameter randomisation (Adebayo et al. 2018), the first {CHECKED_AT_MOST} images",
             "seed": str(self.seed),
@@ -219,7 +222,7 @@ class _Look:
     ) -> dict[str, Artefact]:
         store, ledgers = self.job.store, {}
         if compared is not None:
-            ledgers["scores per image"] = store.put(csv_bytes(compared.per_image(images.hashes)), ".csv")
+            ledgers[SCORES] = store.put(csv_bytes(compared.per_image(images.hashes)), ".csv")
         for key, check in checks.items():
             if check is not None:
                 ledgers[f"randomisation of {' '.join(key).strip()}"] = store.put(csv_bytes(check.draws), ".csv")
@@ -232,7 +235,7 @@ def _shown(maps: Maps) -> str:
 
 def _claim(name: str, maps: Mapping[Key, Maps], checks: Mapping[Key, RandomisationCheck | None]) -> str:
     if not maps:
-        return f"None of the methods of the plan can explain {name}; the reasons are listed below."
+        return f"No method of the plan can explain {name}; the reasons are listed below."
     passed = sum(check is not None and check.passed for check in checks.values())
     kinds = f"{passed} of {len(maps)} kinds of maps" if len(maps) > 1 else f"{passed} of 1 kind of map"
     verb = "was" if passed == 1 else "were"
@@ -265,6 +268,19 @@ def _rates(compared: Comparison | None) -> dict[str, Rate]:
     return {
         f"pointing_game {name}": Rate(int(hits.sum()), len(hits), "measured images")
         for name, hits in compared.scores["pointing game"].items()
+    }
+
+
+def _counted(compared: Comparison | None) -> dict[str, Counted]:
+    if compared is None or not _located(compared):
+        return {}
+    return {
+        f"pointing_game {name}": Counted(
+            SCORES,
+            ((Condition("value", ">", constant="0.5"),),),
+            total=(holds("score", "pointing game"), holds("name", name)),
+        )
+        for name in compared.scores["pointing game"]
     }
 
 

@@ -28,7 +28,7 @@ def column(ledger: pd.DataFrame, name: str) -> Predictions:
 def settings_text(attack: UniversalAttack | ImageAttack) -> str:
     """Return the hyper-parameters of an attack in words: "passes 10, images per update 100".
 
-    >>> from attacks.targeted import TargetedAscent
+    >>> from attacks.per_image.targeted_ascent import TargetedAscent
     >>> settings_text(TargetedAscent(most_steps=5)).split(", ")[-1].startswith("shrinking")
     True
     """

@@ -1,5 +1,6 @@
 """Natural robustness: accuracy under common corruptions. Nobody attacks, so it stands apart from the attacks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from attacks.corruptions.judging import (
     corrupt,
     corruption_ledger,
     drawn_accuracy,
+    drawn_ledger,
     image_seed,
     mean_accuracy,
     relative_corruption_error,
@@ -25,6 +27,7 @@ from flows.pictures import store_image
 from flows.steps import StepValue, pack, unpack
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
+from wolfhound.counting import Counted, same
 from wolfhound.evidence import Doubt, Finding, Gallery, Picture, Quantity, RateTable
 from wolfhound.images import ImageSet
 from wolfhound.metrics import accuracy
@@ -34,6 +37,8 @@ from wolfhound.statistics import Rate
 
 SOURCE = "Hendrycks & Dietterich, ICLR 2019"
 ACROSS = 4
+LEDGER = "predictions under corruptions"
+DRAWN = "the condition drawn for each image"
 
 Table = dict[tuple[str, int], Rate]
 
@@ -125,13 +130,27 @@ def natural_finding(
             "right_under_all": always_right(ledger),
             "clean_accuracy": clean,
         },
+        counted=_counted(tuple(table), worst),
         quantities=_quantities(entry, ledger),
         tables=(_rate_table(entry, name, table, worst),),
         galleries=(_gallery(job, entry, ledger),),
-        ledgers={"predictions under corruptions": ledger_file},
+        ledgers={
+            LEDGER: ledger_file,
+            DRAWN: job.store.put(csv_bytes(drawn_ledger(ledger, seed=entry.seed)), ".csv"),
+        },
         reproduce=job.command,
         doubts=doubts,
     )
+
+
+def _counted(tested: Sequence[tuple[str, int]], worst: tuple[str, int]) -> dict[str, Counted]:
+    right = {condition: same(column(*condition), "label") for condition in tested}
+    return {
+        "accuracy_under_corruption": Counted(DRAWN, ((same("drawn", "label"),),)),
+        "worst_corruption": Counted(LEDGER, ((right[worst],),)),
+        "right_under_all": Counted(LEDGER, (tuple(right.values()),)),
+        "clean_accuracy": Counted(LEDGER, ((same("clean", "label"),),)),
+    }
 
 
 def _words(condition: tuple[str, int]) -> str:

@@ -10,8 +10,9 @@ from flows.ledgers import column
 from flows.replay_stage import ReplayEntry
 from flows.steps import StepValue, unpack
 from flows.table_stage import NOISE, noise_column
-from flows.universal_findings import UniversalResults
+from flows.universal_findings import UniversalResults, ledger_name
 from flows.universal_stage import UniversalEntry
+from wolfhound.counting import Counted, differs
 from wolfhound.evidence import Doubt, Finding, RateTable
 from wolfhound.metrics import fooling_rate
 
@@ -73,11 +74,20 @@ def replay_finding(
         },
         rates={"worst_transfer": top, "noise_control": noise, **rates},
         controls=("noise_control",),
-        ledgers={f"predictions of {target}": unpack(results.ledgers[target]["ledger"])},
+        counted=_counted(entry, ledger_name(target), worst),
+        ledgers={ledger_name(target): unpack(results.ledgers[target]["ledger"])},
         artefacts={source: unpack(read[entry.column(source)]["deltas"]) for source in entry.sources},
         reproduce=job.command,
         doubts=(*results.doubts[target], *_ahead_of(direct, entry.column(worst), ledger, name=worst)),
     )
+
+
+def _counted(entry: ReplayEntry, ledger: str, worst: str) -> dict[str, Counted]:
+    rules = {
+        f"file {source}": Counted(ledger, ((differs("clean", entry.column(source)),),)) for source in entry.sources
+    }
+    noise = Counted(ledger, ((differs("clean", noise_column(entry.threat)),),))
+    return {"worst_transfer": rules[f"file {worst}"], "noise_control": noise, **rules}
 
 
 def _ahead_of(direct: str | None, replayed: str, ledger: pd.DataFrame, *, name: str) -> tuple[Doubt, ...]:

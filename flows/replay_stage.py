@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import safetensors.torch
 
-from attacks.replay import Reading, read_perturbation
 from attacks.threat import Threat
+from attacks.universal.replay import Reading, read_perturbation
 from flows.audit_job import AuditJob
 from flows.naming import threat_name
 from flows.steps import StepValue, pack

@@ -7,19 +7,21 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 
-from attacks.curves import SizeCurve
 from attacks.doubts import above_chance, black_box_stronger, epsilon_zero_doubt, not_monotone, still_rising
-from attacks.standard import ENSEMBLES, clean_accuracy, robust_accuracy
+from attacks.per_image.curves import SizeCurve
+from attacks.per_image.standard import ENSEMBLES, clean_accuracy, robust_accuracy
 from flows.audit_job import AuditJob
 from flows.ledgers import column, read_csv
 from flows.robust_stage import RobustEntry, attacked_images, iterations_of, made, sizes_of
 from flows.steps import StepValue, unpack
 from flows.targeted_pictures import attack_gallery
-from wolfhound.evidence import Artefact, Doubt, Finding, Quantity
+from wolfhound.counting import Counted, holds, same
+from wolfhound.evidence import Artefact, AttackCheck, Doubt, Finding, Quantity
 from wolfhound.metrics import Predictions
 from wolfhound.statistics import Rate
 
 ATTACKED = "attacked images"
+PER_IMAGE = "per image"
 RIGHT = "attacked images that were right when clean"
 
 
@@ -29,7 +31,7 @@ def robust_finding(
     """Return the finding on one classifier, recomputed from the ledgers."""
     ledger = read_csv(job.store.get(unpack(value["ledger"])))
     rates = _rates(entry, ledger)
-    robust = rates["robust_accuracy"]
+    robust, found = rates["robust_accuracy"], _doubts(job, entry, ledger, value)
     curve = SizeCurve(entry.threat.norm, sizes_of(job, value), ATTACKED) if "sizes" in value else None
     return Finding(
         id=f"robust/{entry.name}/{name}",
@@ -46,13 +48,15 @@ def robust_finding(
         conditions=_conditions(entry, value, len(ledger)),
         rates=rates,
         controls=("accuracy_without_attack",),
+        counted=_counted(entry),
         quantities=_quantities(ledger, curve),
         series={} if curve is None else _series(curve),
         counts=_broken_by(ledger),
         galleries=_galleries(job, entry, ledger, value),
         ledgers=_ledgers(value),
         reproduce=job.command,
-        doubts=(*doubts, *_doubts(job, entry, ledger, value)),
+        doubts=(*doubts, *found),
+        checks=_checks(value["checks"], {doubt.code for doubt in found}),
     )
 
 
@@ -68,6 +72,18 @@ def _rates(entry: RobustEntry, ledger: pd.DataFrame) -> dict[str, Rate]:
         "robust_accuracy": Rate(robust.successes, robust.total, ATTACKED),
         "attack_success": broken,
         "accuracy_without_attack": Rate(clean.successes, clean.total, ATTACKED),
+    }
+
+
+def _counted(entry: RobustEntry) -> dict[str, Counted]:
+    right = same("clean", "label")
+    stands, broken = (holds("robust", True), holds("robust", False))
+    if entry.section.ensemble is None:
+        stands, broken = (holds("success", False), holds("success", True))
+    return {
+        "robust_accuracy": Counted(PER_IMAGE, ((right, stands),)),
+        "attack_success": Counted(PER_IMAGE, ((broken,),), total=(right,)),
+        "accuracy_without_attack": Counted(PER_IMAGE, ((right,),)),
     }
 
 
@@ -119,7 +135,7 @@ def _broken_by(ledger: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def _ledgers(value: StepValue) -> dict[str, Artefact]:
-    names = {"ledger": "per image", "tried": "every attack tried", "sizes": "smallest successful sizes"}
+    names = {"ledger": PER_IMAGE, "tried": "every attack tried", "sizes": "smallest successful sizes"}
     return {title: unpack(value[key]) for key, title in names.items() if key in value}
 
 
@@ -155,6 +171,28 @@ def _check_doubts(job: AuditJob, entry: RobustEntry, checks: Mapping[str, Any]) 
         found.append(above_chance(labels, _integers(checks["large"]["adversarial"])))
         found.append(not_monotone([(entry.threat.epsilon, outcomes["once"]), (0.5, outcomes["large"])]))
     return found[1:] if found[0] == found[1] else found
+
+
+def _checks(checks: Mapping[str, Any], doubts: set[str]) -> tuple[AttackCheck, ...]:
+    """Return what was tried on the checked images, in words, with the doubt that it raised if it raised one."""
+    if not checks:
+        return ()
+    total, clean = checks["images"], _integers(checks["clean"])
+    changed = int((_integers(checks["zero"]["adversarial"]) != _integers(checks["again"])).sum())
+    hits = {name: sum(checks[name]["success"]) for name in ("once", "twice", "large") if name in checks}
+    again = int((_integers(checks["again"]) != clean).sum())
+    rows = [("two clean passes", f"{again} of {total} predictions differ", "epsilon-zero" if again else "")]
+    told = f"{changed} of {total} predictions differ from the clean ones"
+    rows.append(("epsilon 0", told, "epsilon-zero" if changed else ""))
+    if "twice" in hits:
+        told = f"{hits['twice']} of {total} images fooled, {hits['once']} with the iterations of the plan"
+        rows.append(("twice the iterations", told, "still-rising"))
+    if "large" in hits:
+        right = int((_integers(checks["large"]["adversarial"]) == _integers(checks["labels"])).sum())
+        told = f"{right} of {total} images still right, {hits['large']} fooled ({hits['once']} at the plan's size)"
+        rows.append(("linf 0.5", told, "above-chance"))
+        rows.append(("success by size", told, "not-monotone"))
+    return tuple(AttackCheck(name, text, code if code in doubts else "") for name, text, code in rows)
 
 
 def _integers(values: list[int]) -> Predictions:

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from attacks import registry
 from attacks.base import ImageAttack
-from attacks.curves import SizeCurve, curve_by_bisection, curve_of_ledger
 from attacks.judge import predict
-from attacks.per_image import ImageAttackResult, attack_seeded
+from attacks.per_image.curves import SizeCurve, curve_by_bisection, curve_of_ledger
+from attacks.per_image.driver import ImageAttackResult, attack_seeded
+from attacks.per_image.standard import ENSEMBLES, image_seeds, run_ensemble
+from attacks.per_image.transfer import Surrogate, Transfer
 from attacks.perceptual import with_sizes
-from attacks.standard import ENSEMBLES, image_seeds, run_ensemble
 from attacks.threat import Threat
-from attacks.transfer import Surrogate, Transfer
 from flows.audit_job import AuditJob
 from flows.ledgers import csv_bytes, read_csv, settings_text
 from flows.naming import entry_names

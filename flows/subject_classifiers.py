@@ -11,8 +11,12 @@ from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.errors import ModelError, fault_list
 from wolfhound.evidence import Subject
 from wolfhound.images import ImageSet
+from wolfhound.memory_layout import Laid, in_channels_last
 from wolfhound.plan import DemonstrationClassifier, FactoryClassifier, TorchvisionClassifier
 from wolfhound.progress import Progress, silent
+
+LAYOUT_SAMPLE = 16
+"""Select images on which a memory layout has to change nothing."""
 
 
 def open_classifier(job: AuditJob, name: str, *, progress: Progress = silent) -> Classifier:
@@ -21,8 +25,24 @@ def open_classifier(job: AuditJob, name: str, *, progress: Progress = silent) ->
     Raises:
         ModelError: it cannot be built or loaded.
     """
-    classifier: Classifier = once((job, "classifier", name), lambda: _open_classifier(job, name, progress))
-    return classifier
+    return _laid(job, name, progress).classifier
+
+
+def layout_of(job: AuditJob, name: str) -> str:
+    """Return in words how the weights of one classifier lie in memory while the audit computes."""
+    return _laid(job, name, silent).text
+
+
+def _laid(job: AuditJob, name: str, progress: Progress) -> Laid:
+    """Return one classifier, its weights in the fastest layout if that changes nothing on some select images."""
+
+    def opened() -> Laid:
+        classifier = _open_classifier(job, name, progress)
+        select = open_splits(job).splits.select
+        return in_channels_last(classifier, select.load(slice(LAYOUT_SAMPLE)))
+
+    laid: Laid = once((job, "classifier", name), opened)
+    return laid
 
 
 def _open_classifier(job: AuditJob, name: str, progress: Progress) -> Classifier:

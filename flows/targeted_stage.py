@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from attacks import registry
 from attacks.base import ImageAttack
-from attacks.per_image import attack_images
-from attacks.targets import Source, attack_every_class, chosen_targets, count_pairs, start_images
+from attacks.per_image.driver import attack_images
+from attacks.per_image.targets import Source, attack_every_class, chosen_targets, count_pairs, start_images
 from attacks.threat import Threat
 from flows.audit_job import AuditJob
 from flows.ledgers import csv_bytes, read_csv, settings_text
@@ -22,6 +22,7 @@ from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
 from flows.targeted_pictures import attack_gallery
 from wolfhound.classifier import Classifier
+from wolfhound.counting import Counted, differs, same
 from wolfhound.evidence import Doubt, Finding, Gallery, Quantity, RateTable
 from wolfhound.images import ImageSet
 from wolfhound.plan import TargetedSection
@@ -30,6 +31,7 @@ from wolfhound.statistics import Rate
 
 NOT_TARGET = "attacked images not predicted as the target when clean"
 EVERY = "every"
+LEDGER = "per image"
 PAIRS_SHOWN = 20
 """Classes up to which a table of every pair is printed; the ledger has all pairs in any case."""
 
@@ -181,13 +183,18 @@ def targeted_finding(
         knowledge="white-box",
         conditions=_conditions(entry, value, shown),
         rates={"targeted_success": rate},
+        counted={"targeted_success": _counted(shown if entry.section.target == EVERY else 0)},
         quantities=_quantities(hits),
         tables=_pairs(job, entry, name, ledger),
         galleries=(_gallery(job, entry, name, value, whole),),
-        ledgers={"per image": ledger_file},
+        ledgers={LEDGER: ledger_file},
         reproduce=job.command,
         doubts=doubts,
     )
+
+
+def _counted(skip: int) -> Counted:
+    return Counted(LEDGER, ((same("adversarial", "target"),),), total=(differs("clean", "target"),), skip=skip)
 
 
 def _conditions(entry: TargetedEntry, value: StepValue, shown: int) -> dict[str, str]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from attacks.doubts import not_monotone, transfer_stronger, weaker_than_noise
 from attacks.registry import WITHOUT_PHOTOGRAPHS
-from attacks.sweep import Spread
+from attacks.universal.sweep import Spread
 from flows.audit_job import AuditJob
 from flows.ledgers import column, read_csv
 from flows.pictures import DIFFERENCE_NOTE, store_difference, store_image
@@ -21,6 +21,7 @@ from flows.steps import StepValue, unpack
 from flows.subject_images import open_splits
 from flows.table_stage import NOISE, noise_column
 from flows.universal_stage import UniversalEntry, best_run, load_delta
+from wolfhound.counting import Counted, differs, holds, holds_not, same
 from wolfhound.evidence import Doubt, Finding, Gallery, Quantity, RateTable
 from wolfhound.metrics import (
     Predictions,
@@ -66,6 +67,13 @@ def counted(entry: UniversalEntry, ledger: pd.DataFrame, name: str) -> Rate:
     if entry.threat.target is None:
         return fooling_rate(clean, perturbed)
     return targeted_change_rate(clean, perturbed, entry.threat.target)
+
+
+def counted_by(entry: UniversalEntry, ledger: str, name: str) -> Counted:
+    """Return how `counted` comes out of the ledger of that name."""
+    if entry.threat.target is None:
+        return Counted(ledger, ((differs("clean", name),),))
+    return Counted(ledger, ((holds(name, entry.threat.target),),), total=(holds_not("clean", entry.threat.target),))
 
 
 def cross_architecture_table(job: AuditJob, entry: UniversalEntry, results: UniversalResults) -> RateTable:
@@ -115,11 +123,12 @@ def universal_finding(
         conditions=_conditions(job, entry, source, value),
         rates=rates,
         controls=("noise_control",),
+        counted=_white_box_counted(entry, ledger_name(target), name),
         quantities=_sizes(delta) | _sweep(entry, source, ledger, results),
         counts={"dominant labels": _dominant(fooled, open_splits(job).whole.class_names)},
         series=_series(entry, source, ledger, value),
         galleries=_galleries(job, delta, clean, fooled),
-        ledgers={f"predictions of {target}": unpack(results.ledgers[target]["ledger"])},
+        ledgers={ledger_name(target): unpack(results.ledgers[target]["ledger"])},
         artefacts={"perturbation (best and last)": deltas},
         reproduce=job.command,
         doubts=_white_box_doubts(entry, source, target, ledger, value, results),
@@ -151,6 +160,25 @@ def _white_box_rates(entry: UniversalEntry, ledger: pd.DataFrame, name: str) -> 
         rates["targeted_change"] = targeted_change_rate(clean, fooled, entry.threat.target)
         rates["targeted_success"] = targeted_success_rate(fooled, entry.threat.target)
     return rates
+
+
+def _white_box_counted(entry: UniversalEntry, ledger: str, name: str) -> dict[str, Counted]:
+    wrong = (differs(name, "label"),)
+    rules = {
+        "fooling_rate": Counted(ledger, ((differs("clean", name),),)),
+        "error_rate": Counted(ledger, (wrong,)),
+        "attack_success": Counted(ledger, (wrong,), total=(same("clean", "label"),)),
+        "noise_control": Counted(ledger, ((differs("clean", noise_column(entry.threat)),),)),
+    }
+    if entry.threat.target is not None:
+        rules["targeted_change"] = counted_by(entry, ledger, name)
+        rules["targeted_success"] = Counted(ledger, ((holds(name, entry.threat.target),),))
+    return rules
+
+
+def ledger_name(target: str) -> str:
+    """The name of the ledger with every prediction of one network."""
+    return f"predictions of {target}"
 
 
 def _sizes(delta: torch.Tensor) -> dict[str, Quantity]:
@@ -222,6 +250,8 @@ def transfer_finding(job: AuditJob, entry: UniversalEntry, target: str, results:
         return None
     rates = {f"from {source}": counted(entry, ledger, entry.column(source)) for source in others}
     worst = max(others, key=lambda source: rates[f"from {source}"].share)
+    rules = {f"from {source}": counted_by(entry, ledger_name(target), entry.column(source)) for source in others}
+    noise = counted_by(entry, ledger_name(target), noise_column(entry.threat))
     return Finding(
         id=f"transfer/{entry.name}/{target}",
         kind="transfer",
@@ -240,7 +270,8 @@ def transfer_finding(job: AuditJob, entry: UniversalEntry, target: str, results:
         },
         rates={"worst_transfer": rates[f"from {worst}"], "noise_control": _noise(entry, ledger), **rates},
         controls=("noise_control",),
-        ledgers={f"predictions of {target}": unpack(results.ledgers[target]["ledger"])},
+        counted={"worst_transfer": rules[f"from {worst}"], "noise_control": noise, **rules},
+        ledgers={ledger_name(target): unpack(results.ledgers[target]["ledger"])},
         reproduce=job.command,
         doubts=_with(results.doubts[target], _stronger_by_transfer(entry, ledger, worst, target)),
     )

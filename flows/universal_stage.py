@@ -9,10 +9,10 @@ from torch import Tensor
 
 from attacks import registry
 from attacks.base import UniversalAttack
-from attacks.budget import tier_options
-from attacks.checkpoints import CheckpointFile
 from attacks.threat import Threat
-from attacks.universal import craft_universal
+from attacks.universal.budget import tier_options
+from attacks.universal.checkpoints import CheckpointFile
+from attacks.universal.driver import craft_universal
 from flows.audit_job import AuditJob
 from flows.ledgers import settings_text
 from flows.naming import entry_names

@@ -13,6 +13,7 @@ from reports.signing.keys import SigningKey
 from wolfhound import __version__
 from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Artefact, Evidence
+from wolfhound.finished import COMPARISON_NAME
 from wolfhound.store import EvidenceStore
 
 MANIFEST = "manifest.json"
@@ -45,6 +46,8 @@ def collect(store: EvidenceStore, evidence: Evidence, *, key: SigningKey | None 
         _document(store, "run.json", "When, where and with what the audit ran"),
         _document(store, "plan.yaml", "The audit plan as it was given"),
     ]
+    if (store.root / COMPARISON_NAME).exists():
+        documents.append(_document(store, COMPARISON_NAME, "What changed since the earlier audit, rate by rate"))
     ledgers, left_out = _ledgers(store, evidence)
     tables = list(_tables(evidence))
     provenance = _provenance(store, evidence, tuple(documents), key)

@@ -48,7 +48,7 @@ def line_chart(points: tuple[tuple[float, float], ...], *, x_label: str, y_label
         axes.tick_params(color=_GRID, labelcolor=_INK, length=0)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _in_our_font(stream.getvalue()).encode()
+    return in_our_font(stream.getvalue()).encode()
 
 
 def all_shares(points: Sequence[tuple[float, float]]) -> bool:
@@ -56,7 +56,7 @@ def all_shares(points: Sequence[tuple[float, float]]) -> bool:
     return all(0 <= value <= 1 for _, value in points)
 
 
-def _in_our_font(svg: str) -> str:
+def in_our_font(svg: str) -> str:
     """Return the SVG with the report's font: text was laid out with a wider one, so nothing can run over the edge."""
     return re.sub(r"font-family: [^;\"]+|(font: [\d.]+px) [^;\"]+", _font, svg)
 

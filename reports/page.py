@@ -8,9 +8,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports import data_files, matrix, wording
+from reports.adequacy import convergences, unchecked
 from reports.attachments import Attachments
 from reports.charts import all_shares, line_chart, strip
 from reports.crosswalk import clauses_by_section, map_clauses
+from reports.extract import deployer_extract
 from reports.pictures import PNG, SVG, WOFF2, Link, Pictures, font
 from reports.provenance.envelope import openssl_commands
 from reports.register import control_checks, register, unjudged
@@ -18,6 +20,7 @@ from reports.sections import Section, capability, sections
 from reports.typefaces import FONTS
 from reports.verdict_page import subjects_shown, verdict_page
 from wolfhound import __version__
+from wolfhound.comparison import CHANGES, Comparison
 from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Artefact, Evidence, Finding, Gallery, Judgement, Picture, RunRecord
 from wolfhound.verdicts import SEVERITIES
@@ -38,13 +41,14 @@ class Signer:
 
 @dataclass(frozen=True)
 class Audit:
-    """Everything that a report is made of. `signer` is None where nobody signs."""
+    """All that a report is made of. `signer` is None where nobody signs, `comparison` where no audit came before."""
 
     evidence: Evidence
     run: RunRecord
     attachments: Attachments
     pictures: Pictures
     signer: Signer | None = None
+    comparison: Comparison | None = None
 
 
 def fill(audit: Audit, link: Link, *, screen: bool) -> str:
@@ -66,6 +70,9 @@ def fill(audit: Audit, link: Link, *, screen: bool) -> str:
         entries=register(audit.evidence),
         unjudged=unjudged(audit.evidence),
         control_checks=control_checks(audit.evidence),
+        convergences=convergences(audit.evidence.findings),
+        unchecked=unchecked(audit.evidence),
+        extract=deployer_extract(audit.evidence),
         **_data(audit.evidence),
     )
 
@@ -76,6 +83,8 @@ def _documents(audit: Audit) -> dict[str, Any]:
         "run": audit.run,
         "attachments": audit.attachments,
         "signer": audit.signer,
+        "comparison": audit.comparison,
+        "changes_in_order": CHANGES,
         "signature_commands": () if audit.signer is None else openssl_commands(audit.signer.algorithm),
         "evidence_sha256": audit.attachments["evidence.json"].sha256,
         "created": f"{wording.moment(audit.run.finished):%Y-%m-%dT%H:%M:%SZ}",

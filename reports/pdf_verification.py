@@ -17,6 +17,7 @@ from pypdf import PdfReader
 from pypdf.generic import DictionaryObject, IndirectObject
 
 from reports.attachments import MANIFEST, MANIFEST_SCHEMA
+from reports.printed_rates import attached_rate_checks
 from reports.provenance.check import attachment_checks
 from reports.signing.check import SignatureReport, signature_report
 from reports.xmp import Digests, read_digests
@@ -50,7 +51,7 @@ def pdf_checks(path: Path, *, roots: Sequence[Any] | None = None) -> list[Check]
     except Exception as error:  # a forged file may break the parser in any way, and each way is a failed check
         return [Check("file", False, f"expected a PDF with attachments, but it cannot be read: {error}")]
     signature = signature_report(data, roots=roots)
-    return [
+    checks = [
         *_revision_checks(data, content, signature),
         *_manifest_checks(content),
         *_digest_checks(content),
@@ -58,6 +59,17 @@ def pdf_checks(path: Path, *, roots: Sequence[Any] | None = None) -> list[Check]
         *_document_checks(content),
         _pages_check(path, data, signature),
     ]
+    intact = all(check.ok is not False for check in checks)
+    return [*checks, *_rate_checks(content, reader if intact else None)]
+
+
+def _rate_checks(content: "_Content", reader: PdfReader | None) -> list[Check]:
+    """Check every rate against ledgers and pages; without a `reader`, whose pages take seconds, the ledgers alone."""
+    try:
+        pages = None if reader is None else [page.extract_text() for page in reader.pages]
+    except Exception as error:  # as above: a page that cannot be read shows nothing, so it is a failed check
+        return [Check("printed rates", False, f"the text of the pages cannot be read: {error}")]
+    return attached_rate_checks(content.attachments.get(EVIDENCE, b""), content.attachments.values(), pages)
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,27 @@ from itertools import takewhile
 
 from reports.sections import section_of
 from reports.verdict_page import rank
+from reports.wording import stated
 from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Criterion, Evidence, Finding, Judgement
 from wolfhound.statistics import Rate
-from wolfhound.verdicts import SEVERITIES
+from wolfhound.verdicts import SEVERITIES, residual_risk
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row. `number` runs through the register; `section` is the anchor of the section with the details."""
+    """One row. `number` runs through the register; `section` is the anchor of the section with the details.
+
+    `residual_risk` follows from verdict and severity; `owner` is whom the plan names as responsible, or "not stated".
+    """
 
     number: int
     judgement: Judgement
     criterion: Criterion
     finding: Finding | None
     section: str
+    residual_risk: str
+    owner: str
 
 
 def register(evidence: Evidence) -> tuple[Entry, ...]:
@@ -36,7 +42,9 @@ def register(evidence: Evidence) -> tuple[Entry, ...]:
             raise EvidenceError(f"expected the criterion {judgement.criterion!r} in the evidence, found none")
         finding = evidence.finding(judgement.finding) if judgement.finding is not None else None
         section = section_of(finding.kind) if finding is not None else "scope"
-        entries.append(Entry(number, judgement, criteria[judgement.criterion], finding, section))
+        risk = residual_risk(judgement.verdict, judgement.severity)
+        owner = stated(evidence.responsible)
+        entries.append(Entry(number, judgement, criteria[judgement.criterion], finding, section, risk, owner))
     return tuple(entries)
 
 

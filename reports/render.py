@@ -12,6 +12,7 @@ from reports.provenance import bill, envelope, statement
 from reports.signing.keys import SigningKey
 from reports.signing.pades import TimeStamping, sign_pdf
 from reports.xmp import Digests
+from wolfhound.finished import stored_comparison
 from wolfhound.store import EvidenceStore
 
 HTML_NAME = "report.html"
@@ -57,7 +58,8 @@ def read(store: EvidenceStore, *, key: SigningKey | None = None) -> Audit:
     """Return everything that a report is made of, read and checked."""
     evidence = store.evidence()
     signer = None if key is None else Signer(key.name, key.fingerprint, key.algorithm, key.demonstration, key.chain)
-    return Audit(evidence, store.run_record(), collect(store, evidence, key=key), Pictures(store), signer)
+    attached = collect(store, evidence, key=key)
+    return Audit(evidence, store.run_record(), attached, Pictures(store), signer, stored_comparison(store.root))
 
 
 def html_bytes(audit: Audit) -> bytes:

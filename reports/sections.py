@@ -22,6 +22,7 @@ _OUTLINE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("adequacy", "Adequacy of the attacks", ()),
     ("limitations", "Limitations", ()),
     ("crosswalk", "Clause crosswalk", ()),
+    ("since", "Since the last audit", ()),
     ("annexes", "Annexes", ()),
 )
 

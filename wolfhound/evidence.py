@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from wolfhound.counting import Counted
 from wolfhound.errors import EvidenceError
 from wolfhound.statistics import Interval, Rate
 
@@ -27,6 +28,15 @@ class Doubt:
 
     code: str
     explanation: str
+
+
+@dataclass(frozen=True)
+class AttackCheck:
+    """A check of an attack by itself: what was tried, what came of it, and the code of the doubt that it raised."""
+
+    name: str
+    outcome: str
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,8 @@ class Finding:
         rates: name -> rate. Criteria refer to them as "kind.name".
         controls: names of those rates that are controls (noise, placebo), not results.
         ledgers: name -> per-image CSV from which every rate can be recomputed.
+        checks: of the attack, whether they raised a doubt or not.
+        counted: rate -> how its two counts come out of one of the ledgers; a rate that is missing here can't be.
         reproduce: the command that measures it again.
     """
 
@@ -135,6 +147,8 @@ class Finding:
     ledgers: Mapping[str, Artefact] = field(default_factory=dict)
     artefacts: Mapping[str, Artefact] = field(default_factory=dict)
     doubts: tuple[Doubt, ...] = ()
+    counted: Mapping[str, Counted] = field(default_factory=dict)
+    checks: tuple[AttackCheck, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -217,6 +217,9 @@ class AuditPlan(Section):
     batch_size: int = Field(64, gt=0)
     output: Path | None = Field(None, description="run folder; by default runs/NAME beside where you call wolfhound")
     cache: Path | None = Field(None, description="folder for decoded images and trained demonstration classifiers")
+    compare_with: str | None = Field(
+        None, description='the run folder of an earlier audit, or "approved": the one in approved.json beside the runs'
+    )
     images: Images
     splits: SplitSection
     classifiers: tuple[Subject, ...] = Field(min_length=1)

@@ -1,12 +1,16 @@
 """From findings and criteria to verdicts and severities: pure rules, the same for every audit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from wolfhound.evidence import Criterion, Finding, Judgement, Severity, Verdict
+from wolfhound.evidence import Criterion, Finding, Judgement, Severity, Subject, Verdict
 from wolfhound.statistics import Rate
 
 _ORDER: tuple[Verdict, ...] = ("not met", "inconclusive", "not tested", "met")
+WIDESPREAD = 2
+"""Architectures from which on a transfer is of high severity by itself."""
+
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
 
 
@@ -24,6 +28,58 @@ def compare(rate: Rate, criterion: Criterion) -> Verdict:
     else:
         kept, broken = bounds.low >= criterion.threshold, bounds.high < criterion.threshold
     return "met" if kept else "not met" if broken else "inconclusive"
+
+
+def judge_all(
+    criteria: Sequence[Criterion], findings: Sequence[Finding], subjects: Sequence[Subject]
+) -> tuple[Judgement, ...]:
+    """Return every judgement of an audit, in the order of its criteria.
+
+    A judgement on a universal perturbation that transfers to two or more architectures (see `transfers_to`) is of high
+    severity at the least, whatever its own criterion says: one stored file then threatens networks that nobody chose.
+    """
+    architectures = {subject.name: subject.architecture for subject in subjects}
+    reached = {finding.id: transfers_to(finding, findings, architectures) for finding in findings}
+    judged = [row for criterion in criteria for row in judge_criterion(criterion, findings)]
+    return tuple(_raised(row, reached.get(row.finding or "", ())) for row in judged)
+
+
+def _raised(row: Judgement, reached: tuple[str, ...]) -> Judgement:
+    if len(reached) < WIDESPREAD or SEVERITIES.index(row.severity) <= SEVERITIES.index("high"):
+        return row
+    spread = f"the perturbation transfers to {len(reached)} other architectures, each above the noise control"
+    return replace(row, severity="high", reason=f"{row.reason}; {spread}")
+
+
+def transfers_to(finding: Finding, findings: Sequence[Finding], architectures: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the other architectures that a universal perturbation works on: whole interval above the noise control's.
+
+    It is read from the transfer findings of the same plan entry, of their rates from this perturbation's source; those
+    in doubt don't count. `architectures` by classifier; an unknown one counts by its name.
+    """
+    if finding.kind != "universal":
+        return ()
+    entry, source = _entry_and_source(finding)
+    own = architectures.get(finding.subject, finding.subject)
+    reached = {
+        architectures.get(other.subject, other.subject)
+        for other in findings
+        if other.id == f"transfer/{entry}/{other.subject}" and not other.doubts and _above_noise(other, source)
+    }
+    return tuple(sorted(reached - {own}))
+
+
+def _entry_and_source(finding: Finding) -> tuple[str, str]:
+    """Return entry and source of "universal/ENTRY/NETWORK" or, crafted on several, "universal/ENTRY/SOURCE/NETWORK"."""
+    entry, _, source = finding.id.removeprefix("universal/").partition("/")
+    return entry, source if source == finding.subject else source.removesuffix(f"/{finding.subject}")
+
+
+def _above_noise(finding: Finding, source: str) -> bool:
+    rate, noise = finding.rates.get(f"from {source}"), finding.rates.get("noise_control")
+    if rate is None or noise is None or not (rate.measured and noise.measured):
+        return False
+    return rate.interval().low > noise.interval().high
 
 
 def judge_criterion(criterion: Criterion, findings: Sequence[Finding]) -> tuple[Judgement, ...]:
@@ -61,6 +117,7 @@ def severity_of(finding: Finding, verdict: Verdict, observed: Rate, criterion: C
 
     Critical: broken without access to the network (transfer, black-box). High: broken otherwise. Medium: the interval
     straddles the threshold, or the finding is in doubt. Low: kept, but above every control. Info: the rest.
+    `judge_all` raises universal perturbations that transfer widely to high.
     """
     if verdict == "not met":
         return "critical" if finding.knowledge.startswith(("transfer", "black-box")) else "high"
@@ -70,6 +127,23 @@ def severity_of(finding: Finding, verdict: Verdict, observed: Rate, criterion: C
     if verdict == "not tested" or criterion.comparator == "at least" or not controls:
         return "info"
     return "low" if observed.interval().low > max(control.interval().high for control in controls) else "info"
+
+
+def residual_risk(verdict: Verdict, severity: Severity) -> str:
+    """Return what is left of the risk that a criterion speaks of, by one rule for every audit.
+
+    The audit changes nothing in a network, so what it found is still there; what it could not tell is still unknown.
+
+    >>> residual_risk("met", "info"), residual_risk("inconclusive", "medium")
+    ('low under the tested conditions', 'unknown: to be treated as high')
+    """
+    if verdict in ("inconclusive", "not tested"):
+        return "unknown: to be treated as high"
+    if verdict == "not met":
+        return "very high: open to anybody" if severity == "critical" else "high: the criterion is broken"
+    if severity == "low":
+        return "moderate: attacks do more than their controls"
+    return "low under the tested conditions" if severity == "info" else "high: the perturbation works on other networks"
 
 
 def overall(judgements: Sequence[Judgement]) -> Verdict:

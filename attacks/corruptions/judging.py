@@ -125,16 +125,22 @@ def accuracy_table(ledger: pd.DataFrame) -> dict[tuple[str, int], Rate]:
     }
 
 
+def drawn_ledger(ledger: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """Return image, label, clean, the condition drawn for each image by its hash, and the prediction under it."""
+    pairs = conditions(ledger)
+    drawn = [column(*pairs[image_seed(seed, "drawn condition", str(image)) % len(pairs)]) for image in ledger["image"]]
+    shown = np.array([ledger[name].iloc[i] for i, name in enumerate(drawn)], dtype=np.int64)
+    return ledger[["image", "label", "clean"]].assign(condition=drawn, drawn=shown)
+
+
 def drawn_accuracy(ledger: pd.DataFrame, *, seed: int) -> Rate:
     """Return the accuracy with each image under one condition, drawn for it by its hash.
 
     Its expectation is the mean accuracy over all conditions. The answers to one image under many conditions are not
     independent, so counting them all would give an interval that is too narrow; here every image counts once.
     """
-    pairs = conditions(ledger)
-    drawn = [image_seed(seed, "drawn condition", str(image)) % len(pairs) for image in ledger["image"]]
-    shown = np.array([ledger[column(*pairs[k])].iloc[i] for i, k in enumerate(drawn)], dtype=np.int64)
-    return accuracy(shown, ledger["label"].to_numpy(np.int64))
+    drawn = drawn_ledger(ledger, seed=seed)
+    return accuracy(drawn["drawn"].to_numpy(np.int64), drawn["label"].to_numpy(np.int64))
 
 
 def always_right(ledger: pd.DataFrame) -> Rate:

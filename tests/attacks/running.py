@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from attacks.base import Proposal, UniversalAttack
-from attacks.ensemble import all_frozen
 from attacks.threat import Threat
+from attacks.universal.ensemble import all_frozen
 from wolfhound.classifier import Classifier
 from wolfhound.images import ImageSet
 

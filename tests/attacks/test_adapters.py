@@ -10,7 +10,7 @@ import torch
 
 from attacks.adapters import peers
 from attacks.adapters.peers import LIBRARIES, PeerAttack, peer_attack
-from attacks.per_image import ImageAttackResult, attack_images
+from attacks.per_image.driver import ImageAttackResult, attack_images
 from attacks.registry import make, make_image
 from attacks.threat import Threat
 from tests.attacks.crashing import assert_same, mixed_state, snapshot

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from attacks.deepfool import BEYOND, deepfool
-from attacks.deepfool_universal import DeepFoolUniversal
+from attacks.deepfool_steps import BEYOND, deepfool
 from attacks.threat import Threat
+from attacks.universal.deepfool import DeepFoolUniversal
 from tests.attacks.deepfool_literal import deepfool_one, universal_one_by_one
 from tests.attacks.running import after_passes
 from wolfhound.classifier import Classifier, frozen

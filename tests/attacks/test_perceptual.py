@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from attacks.per_image import attack_images
+from attacks.per_image.driver import attack_images
+from attacks.per_image.targeted_ascent import TargetedAscent
 from attacks.perceptual import load_lpips, lpips_distances, ssim, with_sizes
-from attacks.targeted import TargetedAscent
 from attacks.threat import Threat
 from wolfhound.classifier import Classifier
 from wolfhound.errors import DataError, ModelError

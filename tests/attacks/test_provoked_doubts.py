@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from attacks.controls import noise_controls
 from attacks.doubts import above_chance, black_box_stronger, not_monotone, still_rising
-from attacks.judge import transfer_predictions
-from attacks.per_image import attack_images
-from attacks.targeted import TargetedAscent
+from attacks.judge import transfer_predictions, under
+from attacks.per_image.driver import attack_images
+from attacks.per_image.targeted_ascent import TargetedAscent
 from attacks.threat import Threat
 from tests.attacks.test_network_doubts import wrapped
 from wolfhound.classifier import Classifier
@@ -45,7 +45,7 @@ def after_both(network: Classifier, images: ImageSet) -> tuple[NDArray[np.bool_]
     threat = Threat("linf", 16 / 255)
     white = attacked(network, images, epsilon=threat.epsilon, most_steps=1, step=1.0)
     noise = noise_controls(threat, images.size, seeds=range(30))
-    black = transfer_predictions(network, images, noise, threat)
+    black = transfer_predictions(network, images, under(threat, noise))
     return changed(white, "adversarial"), changed(black, *noise)
 
 

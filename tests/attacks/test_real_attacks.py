@@ -9,10 +9,10 @@ import torch
 from attacks.controls import noise_controls
 from attacks.doubts import classifier_doubts, ledger_doubts
 from attacks.judge import fooling_rates, transfer_predictions, under
-from attacks.per_image import attack_images, random_targets
+from attacks.per_image.driver import attack_images, random_targets
 from attacks.registry import make_image, make_universal
 from attacks.threat import Threat
-from attacks.universal import craft_universal
+from attacks.universal.driver import craft_universal
 from tests.real_subjects import real_index, real_subjects
 from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.images import Splits, split

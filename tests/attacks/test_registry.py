@@ -2,9 +2,9 @@
 
 import pytest
 
-from attacks.gradient_steps import ProjectedGradient
+from attacks.per_image.gradient_steps import ProjectedGradient
 from attacks.registry import IMAGE, UNIVERSAL, defaults, make, make_image, make_universal
-from attacks.sgd_universal import SgdUniversal
+from attacks.universal.sgd import SgdUniversal
 from wolfhound.errors import PlanError
 
 

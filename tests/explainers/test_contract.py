@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from explainers.attributions import Neurons
 from explainers.base import Targets, explain_in_batches
-from explainers.neurons import neuron_attributions, strongest_neurons
+from explainers.pixels.attributions import Neurons
+from explainers.pixels.neurons import neuron_attributions, strongest_neurons
 from explainers.registry import EXPLAINERS, explainer
 from tests.explainers.networks import pooled_classifier, random_pixels
 from wolfhound.errors import ModelError

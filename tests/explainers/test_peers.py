@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from explainers.base import Targets, fuse, normalise
-from explainers.cam import cam_family
+from explainers.cams.cam import cam_family
 from explainers.layers import default_layer
 from tests.explainers.networks import random_pixels, torchvision_classifier
 from wolfhound.torchvision_import import torchvision

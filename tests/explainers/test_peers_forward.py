@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from explainers.ablation import AblationCam
 from explainers.base import Targets, normalise
-from explainers.cam import RULES, cam_family
+from explainers.cams.ablation import AblationCam
+from explainers.cams.cam import RULES, cam_family
+from explainers.cams.scorecam import ScoreCam
 from explainers.layers import default_layer
-from explainers.scorecam import ScoreCam
+from tests.explainers.cams.test_layouts import small_swin, small_vit
 from tests.explainers.networks import random_pixels, torchvision_classifier
-from tests.explainers.test_layouts import small_swin, small_vit
 from tests.explainers.test_peers import PEERS, TOLERANCE, comparable, enlarge_head
 from wolfhound.torchvision_import import torchvision
 

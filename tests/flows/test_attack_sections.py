@@ -11,7 +11,7 @@ import torch
 from flows.audit import conduct, prepare
 from flows.audit_job import AuditJob
 from flows.ledgers import read_csv
-from flows.robust_findings import _black_box_doubt, _check_doubts
+from flows.robust_findings import _black_box_doubt, _check_doubts, _checks
 from flows.robust_stage import robust_entries
 from flows.table_stage import judged_on
 from flows.universal_stage import best_run, universal_entries
@@ -19,6 +19,7 @@ from wolfhound.errors import DataError, PlanError
 from wolfhound.evidence import Evidence, Finding
 from wolfhound.plan_reading import parse_plan
 from wolfhound.store import EvidenceStore
+from wolfhound.verification import rate_checks
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -73,6 +74,40 @@ def evidence(job: AuditJob) -> Evidence:
 
 def ledger(job: AuditJob, finding: Finding, name: str) -> pd.DataFrame:
     return read_csv(job.store.get(finding.ledgers[name]))
+
+
+def test_every_rate_counts_again_from_its_ledger(job: AuditJob, evidence: Evidence) -> None:
+    (check,) = rate_checks(evidence, job.store.get)
+    assert (check.ok, check.detail.split()[0]) == (True, str(sum(len(one.rates) for one in evidence.findings)))
+
+
+def test_every_checked_attack_states_its_checks_and_the_doubts_they_raised(evidence: Evidence) -> None:
+    robust = {finding.id: finding for finding in evidence.findings if finding.kind == "robust"}
+    surrogate = {finding.id for finding in robust.values() if "crafted on" in finding.conditions}
+    assert {name for name, finding in robust.items() if not finding.checks} == surrogate
+    for finding in robust.values():
+        raised = {check.doubt for check in finding.checks} - {""}
+        assert raised <= {doubt.code for doubt in finding.doubts}
+        if finding.checks:
+            assert finding.checks[1].outcome == "0 of 6 predictions differ from the clean ones"
+            assert {"epsilon 0", "twice the iterations", "linf 0.5"} <= {check.name for check in finding.checks}
+
+
+def test_the_checks_name_the_doubt_that_they_raise_and_no_other() -> None:
+    few, many = [False] * 4, [True] * 4
+    checks = {
+        "images": 4,
+        "labels": [0, 1, 2, 3],
+        "clean": [0, 1, 2, 3],
+        "again": [0, 1, 2, 3],
+        "zero": {"success": few, "adversarial": [0, 1, 2, 2]},
+        "once": {"success": few, "adversarial": [0, 1, 2, 3]},
+        "twice": {"success": many, "adversarial": [1, 2, 3, 0]},
+    }
+    rows = {row.name: row for row in _checks(checks, {"still-rising", "epsilon-zero"})}
+    assert [row.doubt for row in rows.values()] == ["", "epsilon-zero", "still-rising"]
+    assert rows["twice the iterations"].outcome == "4 of 4 images fooled, 0 with the iterations of the plan"
+    assert _checks({}, set()) == ()
 
 
 def test_every_section_leaves_its_findings(evidence: Evidence) -> None:

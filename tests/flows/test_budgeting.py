@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from attacks.budget import gradients
+from attacks.universal.budget import gradients
 from flows.audit import prepare
 from flows.audit_job import AuditJob
 from flows.budgeting import budget_lines

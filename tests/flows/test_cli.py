@@ -98,7 +98,10 @@ def test_doctor_looks_at_everything_an_audit_needs(tmp_path: Path) -> None:
         assert name in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [["plan", "schema"], ["--help"], ["verify", "."], ["report", "."]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["plan", "schema"], ["--help"], ["verify", "."], ["report", "."], ["export", "--schema"], ["history", "."]],
+)
 def test_commands_that_need_no_network_import_no_torch(arguments: list[str], tmp_path: Path) -> None:
     script = (
         "import sys\nfrom flows.cli import main\n"

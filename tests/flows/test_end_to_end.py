@@ -16,6 +16,7 @@ from pypdf import PdfReader
 from wolfhound.evidence import Evidence, Finding
 from wolfhound.metrics import fooling_rate
 from wolfhound.store import EvidenceStore
+from wolfhound.verification import rate_checks
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -120,6 +121,11 @@ def test_the_table_is_what_the_ledgers_say(run_folder: Path, evidence: Evidence)
     assert exported["successes"].sum() == sum(rate.successes for row in table.cells for rate in row if rate)
 
 
+def test_every_rate_counts_again_from_its_ledger(run_folder: Path, evidence: Evidence) -> None:
+    (check,) = rate_checks(evidence, EvidenceStore(run_folder).get)
+    assert (check.ok, check.detail.split()[0]) == (True, str(sum(len(one.rates) for one in evidence.findings)))
+
+
 def test_accuracy_under_corruptions_is_what_its_ledger_says(run_folder: Path, evidence: Evidence) -> None:
     finding = evidence.finding("natural/corruptions/first")
     ledger = pd.read_csv(io.BytesIO(EvidenceStore(run_folder).get(finding.ledgers["predictions under corruptions"])))
@@ -183,7 +189,7 @@ def test_a_second_run_redoes_nothing_and_finds_the_same(
     assert done.returncode == 1, done.stderr
     assert (run_folder / "evidence.json").read_bytes() == before
     reused = json.loads((run_folder / "run.json").read_text())["reused"]
-    assert len(reused) == len(list((run_folder / "steps").iterdir())) == 12
+    assert len(reused) == len(list((run_folder / "steps").iterdir())) == 13
     assert "training" not in done.stderr
 
 

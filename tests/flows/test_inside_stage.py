@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from explainers.baselines import BASELINES
+from explainers.checks.baselines import BASELINES
 from flows.audit_job import AuditJob
 from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
 from flows.planning import check_against_registries
@@ -119,7 +119,7 @@ def test_a_method_that_cannot_explain_the_network_is_named_with_the_reason(folde
     (entry,) = inside_entries(job)
     finding = inside_finding(look_inside(job, entry))
     assert "cannot explain this network" in finding.facts["gradcam"]
-    assert "None of the methods of the plan can explain mine" in finding.claim
+    assert "No method of the plan can explain mine" in finding.claim
     assert finding.galleries[0].rows == ()
     assert finding.quantities == {}
 

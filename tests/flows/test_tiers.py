@@ -2,7 +2,7 @@
 
 import pytest
 
-from attacks.sgd_universal import SgdUniversal
+from attacks.universal.sgd import SgdUniversal
 from flows.universal_stage import planned_attack
 from wolfhound.errors import PlanError
 from wolfhound.plan import UniversalSection

@@ -25,7 +25,7 @@ from tests.reports.sample_inside import inside
 from wolfhound.evidence import Criterion, Doubt, Evidence, RunRecord
 from wolfhound.statistics import Interval
 from wolfhound.store import EvidenceStore, sha256
-from wolfhound.verdicts import judge_criterion
+from wolfhound.verdicts import judge_all
 
 __all__ = [
     "CLASSES",
@@ -101,7 +101,7 @@ CRITERIA = (
 def judged(evidence: Evidence) -> Evidence:
     return replace(
         evidence,
-        judgements=tuple(j for criterion in evidence.criteria for j in judge_criterion(criterion, evidence.findings)),
+        judgements=judge_all(evidence.criteria, evidence.findings, evidence.subjects),
     )
 
 

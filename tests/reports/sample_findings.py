@@ -1,12 +1,15 @@
 """Subjects, images and findings that no audit made, but that any audit could have made."""
 
 import io
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from wolfhound.counting import Counted, holds, holds_not
 from wolfhound.evidence import (
     Artefact,
     Doubt,
@@ -85,9 +88,19 @@ class Folder:
     def picture(self, pixels: NDArray[np.uint8], caption: str, alt: str) -> Picture:
         return Picture(self.store.put(png(pixels), ".png"), caption, alt)
 
-    def ledger(self, name: str, rows: int = 60) -> Artefact:
-        lines = [f"{sha256(f'{name}{i}'.encode())},{CLASSES[i % 10]},{CLASSES[(i * 7) % 10]}\n" for i in range(rows)]
-        return self.store.put(("image,clean,perturbed\n" + "".join(lines)).encode(), ".csv")
+    def ledger(self, rates: Mapping[str, Rate]) -> Artefact:
+        """One row an image and one column a rate: 1 a success, 0 none, empty where the image is not counted."""
+        rows = max(value.total for value in rates.values())
+        lines = [",".join(["image", *rates])]
+        for i in range(rows):
+            cells = ["" if i >= r.total else str(int(i < r.successes)) for r in rates.values()]
+            lines.append(",".join([sha256(f"image {i}".encode()), *cells]))
+        return self.store.put(("\n".join(lines) + "\n").encode(), ".csv")
+
+    def counted(self, finding: Finding, *, name: str = "per image") -> Finding:
+        """The finding with a ledger that its rates are counted from, and the rules of counting them."""
+        rules = {rate: Counted(name, ((holds(rate, 1),),), (holds_not(rate, ""),)) for rate in finding.rates}
+        return replace(finding, ledgers={name: self.ledger(finding.rates)}, counted=rules)
 
     def finish(self, evidence: Evidence, record: RunRecord = RUN) -> EvidenceStore:
         self.store.write("plan.yaml", PLAN)
@@ -125,7 +138,7 @@ def clean(folder: Folder, index: int, name: str) -> Finding:
     np.fill_diagonal(counts, 91 - index)
     lines = ["true," + ",".join(CLASSES)]
     lines += [f"{label},{','.join(map(str, row))}" for label, row in zip(CLASSES, counts.tolist(), strict=True)]
-    return Finding(
+    finding = Finding(
         id=f"clean/{name}",
         kind="clean",
         subject=name,
@@ -135,10 +148,10 @@ def clean(folder: Folder, index: int, name: str) -> Finding:
         conditions={"images": "report split, 1000 images", "batch size": "100"},
         rates={"accuracy": rate(0.91 - 0.01 * index)},
         counts={"per class": dict.fromkeys(CLASSES, 91 - index)},
-        ledgers={"predictions": folder.ledger(f"clean {name}")},
         artefacts={"confusion matrix": folder.store.put(("\n".join(lines) + "\n").encode(), ".csv")},
         reproduce="wolfhound run plans/demonstration.yaml --only clean",
     )
+    return folder.counted(finding, name="predictions")
 
 
 def universal(folder: Folder, index: int, name: str, attack: str) -> Finding:
@@ -156,7 +169,7 @@ def universal(folder: Folder, index: int, name: str, attack: str) -> Finding:
             )
         )
     share = 0.93 - 0.07 * index
-    return Finding(
+    finding = Finding(
         id=f"universal/{attack}/{name}",
         kind="universal",
         subject=name,
@@ -192,18 +205,18 @@ def universal(folder: Folder, index: int, name: str, attack: str) -> Finding:
             Gallery("The perturbation", ((own,),), "the one that was measured", "grey is no change"),
             Gallery("Examples", tuple(rows), "the first two images of the report split"),
         ),
-        ledgers={"predictions": folder.ledger(f"{attack} {name}")},
         artefacts={"perturbation": folder.store.put(f"perturbation {attack} {name}".encode(), ".safetensors")},
         doubts=(Doubt("gradient masking", "the white-box rate is below the transfer rate"),) if index == 4 else (),
         reproduce=f"wolfhound run plans/demonstration.yaml --only universal/{attack}/{name}",
     )
+    return folder.counted(finding, name="predictions")
 
 
 def transfer(folder: Folder, table: RateTable, name: str, attack: str) -> Finding:
     rates = {f"from {row}": table.cell(row, name) for row in NAMES if row != name}
     known = {key: value for key, value in rates.items() if value is not None}
     worst = max(known.values(), key=lambda value: value.share)
-    return Finding(
+    finding = Finding(
         id=f"transfer/{attack}/{name}",
         kind="transfer",
         subject=name,
@@ -214,9 +227,9 @@ def transfer(folder: Folder, table: RateTable, name: str, attack: str) -> Findin
         conditions={"attack": attack, "norm and epsilon": "l∞ 10/255", "resampling": "none, all inputs are 64 × 64"},
         rates={**known, "worst_transfer": worst, "noise_control": rate(0.06)},
         controls=("noise_control",),
-        ledgers={"predictions": folder.ledger(f"transfer {attack} {name}")},
         reproduce=f"wolfhound run plans/demonstration.yaml --only transfer/{attack}/{name}",
     )
+    return folder.counted(finding, name="predictions")
 
 
 def cross_table(attack: str) -> RateTable:
@@ -257,7 +270,7 @@ def targeted(folder: Folder, index: int, name: str) -> Finding:
                 folder.picture(tenfold, "difference × 10", "Faint coloured waves on grey"),
             )
         )
-    return Finding(
+    finding = Finding(
         id=f"targeted/{name}",
         kind="targeted",
         subject=name,
@@ -282,9 +295,9 @@ def targeted(folder: Folder, index: int, name: str) -> Finding:
             "median steps": Quantity(12.0, "steps", "median over the successful images"),
         },
         galleries=(Gallery("Original, adversarial and their difference", tuple(rows), "the first three of the split"),),
-        ledgers={"images": folder.ledger(f"targeted {name}")},
         reproduce=f"wolfhound run plans/demonstration.yaml --only targeted/{name}",
     )
+    return folder.counted(finding, name="images")
 
 
 def bias(folder: Folder, name: str, *, confounded: bool) -> Finding:
@@ -304,7 +317,7 @@ def bias(folder: Folder, name: str, *, confounded: bool) -> Finding:
             )
         )
     flips = 0.71 if confounded else 0.03
-    return Finding(
+    finding = Finding(
         id=f"bias/{name}",
         kind="bias",
         subject=name,
@@ -335,6 +348,6 @@ def bias(folder: Folder, name: str, *, confounded: bool) -> Finding:
                 "Intervention and heat maps", tuple(rows), "the first three images of the split", "Layer: last block"
             ),
         ),
-        ledgers={"images": folder.ledger(f"bias {name}")},
         reproduce=f"wolfhound run plans/demonstration.yaml --only bias/{name}",
     )
+    return folder.counted(finding, name="images")

@@ -18,7 +18,7 @@ def inside(folder: Folder, name: str) -> Finding:
         for image in range(2)
     )
     patches = (tuple(folder.picture(drawing(20 + rank), f"channel 3, {rank}", "A patch") for rank in range(8)),)
-    return Finding(
+    finding = Finding(
         id=f"inside/{name}",
         kind="inside",
         subject=name,
@@ -44,8 +44,8 @@ def inside(folder: Folder, name: str) -> Finding:
             Gallery("First-layer filters", (filters,), "all of the layer", "grey is 0"),
             Gallery("Images under their maps", maps, "the first images by hash", "Randomisation check: gradcam passed"),
             Gallery("Strongest patches of layer features.9", patches, "1 channel of 64, drawn at random"),
-            Gallery("Strongest patches of layer features.0", (), "none: no image makes any channel answer above 0"),
+            Gallery("Strongest patches of layer features.0", (), "not shown: no image makes any channel answer"),
         ),
-        ledgers={"scores per image": folder.ledger(f"inside {name}")},
         reproduce=f"wolfhound run plans/demonstration.yaml --only inside/{name}",
     )
+    return folder.counted(finding, name="scores per image")

@@ -10,6 +10,7 @@ from reports.attachments import artefacts, collect
 from reports.charts import line_chart, strip
 from reports.crosswalk import clauses_by_section, map_clauses
 from reports.register import control_checks, register, unjudged
+from reports.render import RenderedReport
 from reports.sections import sections, shared_conditions
 from reports.verdict_page import CRITERIA_SHOWN, verdict_page, worst_judgement
 from tests.reports import sample
@@ -17,7 +18,7 @@ from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Criterion, Evidence, Judgement, Quantity, RateTable
 from wolfhound.statistics import Rate
 from wolfhound.store import EvidenceStore
-from wolfhound.verdicts import SEVERITIES, overall
+from wolfhound.verdicts import SEVERITIES, overall, residual_risk
 
 
 @pytest.fixture(scope="module")
@@ -280,3 +281,26 @@ def test_ledgers_too_large_for_a_pdf_are_named_instead(tmp_path: Path, monkeypat
 
 def test_two_findings_never_share_an_anchor() -> None:
     assert wording.anchor("bias/a b") != wording.anchor("bias/a-b") != wording.anchor("bias/a/b")
+
+
+def test_every_row_of_the_register_has_a_residual_risk_and_the_plans_owner(full: Evidence) -> None:
+    for entry in register(full):
+        assert entry.residual_risk == residual_risk(entry.judgement.verdict, entry.judgement.severity)
+        assert entry.owner == "A. Tester"
+    assert {entry.owner for entry in register(replace(full, responsible=" "))} == {"not stated"}
+
+
+def test_the_register_prints_every_column_of_every_judgement(
+    small_report: RenderedReport, small_store: EvidenceStore
+) -> None:
+    page = small_report.html.read_text(encoding="utf-8")
+    printed = page[page.index('<section id="register"') : page.index('<section id="clean"')]
+    entries = register(small_store.evidence())
+    assert entries
+    for label in ("Id", "Evidence", "Command", "Residual risk", "Owner"):
+        assert printed.count(f"<dt>{label}</dt>") == len(entries)
+    for entry in entries:
+        if entry.finding is not None:
+            assert f"<dd>{entry.judgement.criterion}, {entry.finding.id}</dd>" in printed
+            assert f"<code>{entry.finding.reproduce}</code>" in printed
+        assert f"<dd>{entry.residual_risk}</dd>" in printed

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,12 @@ from pypdf import PdfReader, PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, StreamObject
 
 from reports.pdf_verification import pdf_checks, pdf_faults
+from reports.printed_rates import attached_rate_checks
 from reports.render import RenderedReport
+from wolfhound.evidence import dump_evidence
+from wolfhound.statistics import Rate
 from wolfhound.store import EvidenceStore
+from wolfhound.verification import Check
 
 Edit = Callable[[PdfWriter], None]
 
@@ -143,3 +148,47 @@ def test_one_changed_byte_anywhere_is_caught_in_the_run_folder(
     (folder / sealed.name).write_bytes(data)
     shutil.copy(sealed.parent / "SHA256SUMS", folder)
     assert pdf_faults(folder / sealed.name)
+
+
+def rewritten(small_store: EvidenceStore, small_report: RenderedReport, finding: str, **changes: object) -> list[Check]:
+    """The checks of the rates of a report whose evidence was changed behind its pages."""
+    evidence = small_store.evidence()
+    findings = tuple(replace(f, **changes) if f.id == finding else f for f in evidence.findings)  # type: ignore[arg-type]
+    reader = PdfReader(small_report.pdf)
+    attached = [data for versions in reader.attachments.values() for data in versions]
+    pages = [page.extract_text() for page in reader.pages]
+    return attached_rate_checks(dump_evidence(replace(evidence, findings=findings)), attached, pages)
+
+
+def test_every_rate_is_recounted_from_the_attached_ledgers_and_found_on_the_pages(
+    small_store: EvidenceStore, small_report: RenderedReport
+) -> None:
+    checks = rewritten(small_store, small_report, "")
+    assert [(check.name, check.ok) for check in checks] == [("rates", True), ("printed rates", True)]
+
+
+def test_a_rate_that_the_ledger_and_the_pages_contradict_is_named(
+    small_store: EvidenceStore, small_report: RenderedReport
+) -> None:
+    forged = {"accuracy": Rate(911, 1000, "held-out images")}
+    faults = [check for check in rewritten(small_store, small_report, "clean/vgg_f", rates=forged) if not check.ok]
+    assert [check.name for check in faults] == ["rates of clean/vgg_f", "printed rates"]
+    assert "stored 911 of 1000, recomputed 910 of 1000" in faults[0].detail
+    assert "n=1000911of1000 (0 of 1 times)" in faults[1].detail
+
+
+def test_a_rate_that_stands_on_two_pages_does_not_vouch_for_ten(
+    small_store: EvidenceStore, small_report: RenderedReport
+) -> None:
+    clean = small_store.evidence().finding("clean/vgg_f")
+    ten = {f"accuracy {i}": clean.rates["accuracy"] for i in range(10)}
+    faults = [
+        check for check in rewritten(small_store, small_report, clean.id, rates=ten, counted={}) if check.ok is False
+    ]
+    assert [check.name for check in faults] == ["printed rates"]
+    assert "of 10 times)" in faults[0].detail
+
+
+def test_a_ledger_that_is_not_attached_is_said(small_store: EvidenceStore) -> None:
+    checks = attached_rate_checks(dump_evidence(small_store.evidence()), [], [])
+    assert [(check.name, check.ok) for check in checks] == [("rates", None), ("printed rates", False)]

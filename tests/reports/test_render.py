@@ -110,7 +110,7 @@ def test_the_reference_of_2017_is_labelled_not_comparable(small_report: Rendered
 def test_each_section_is_a_bookmark(small_report: RenderedReport) -> None:
     top = [item.title for item in PdfReader(small_report.pdf).outline if not isinstance(item, list)]
     assert top[0] == "Verdict"
-    assert [title.partition(" ")[0] for title in top if title[0].isdigit()] == [str(n) for n in range(2, 16)]
+    assert [title.partition(" ")[0] for title in top if title[0].isdigit()] == [str(n) for n in range(2, 17)]
 
 
 def test_the_same_evidence_gives_the_same_bytes_elsewhere_without_torch(

@@ -5,9 +5,9 @@ from itertools import product
 
 import pytest
 
-from wolfhound.evidence import Criterion, Doubt, Finding, Verdict
+from wolfhound.evidence import Criterion, Doubt, Finding, Subject, Verdict
 from wolfhound.statistics import Rate
-from wolfhound.verdicts import compare, exit_code, judge_criterion, overall
+from wolfhound.verdicts import compare, exit_code, judge_all, judge_criterion, overall, residual_risk, transfers_to
 
 AT_MOST = Criterion("c", "text", "universal.fooling_rate", "*", "at most", 0.3, "2026-01-01")
 AT_LEAST = replace(AT_MOST, comparator="at least")
@@ -88,3 +88,83 @@ def test_the_worst_judgement_is_the_audits() -> None:
         assert overall([rows[first], rows[second]]) == min(first, second, key=order.index)
     assert overall([]) == "not tested"
     assert [exit_code(verdict) for verdict in order] == [1, 3, 3, 0]
+
+
+def transferred(target: str, successes: int, *, noise: int = 20, source: str = "net", entry: str = "a") -> Finding:
+    rates = {f"from {source}": Rate(successes, 1000, "images"), "noise_control": Rate(noise, 1000, "images")}
+    return replace(
+        finding(0, 1000),
+        id=f"transfer/{entry}/{target}",
+        kind="transfer",
+        subject=target,
+        knowledge="transfer",
+        rates=rates,
+    )
+
+
+def subject(name: str, architecture: str) -> Subject:
+    return Subject(name, architecture, "p", "0" * 64, 1, (8, 8), 2, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+def severity_with(*others: Finding, own: Finding | None = None, architectures: dict[str, str] | None = None) -> str:
+    names = architectures or {}
+    subjects = [subject(name, names.get(name, name)) for name in ("net", "other", "third")]
+    return judge_all([AT_MOST], [own or finding(20, 1000, noise=20), *others], subjects)[0].severity
+
+
+def test_a_perturbation_that_works_on_two_other_architectures_is_high_though_its_criterion_is_met() -> None:
+    both = (transferred("other", 200), transferred("third", 90))
+    row = judge_all([AT_MOST], [finding(20, 1000, noise=20), *both], [])[0]
+    assert (row.verdict, row.severity) == ("met", "high")
+    assert "transfers to 2 other architectures" in row.reason
+    assert severity_with(*both) == "high"
+
+
+def test_one_other_architecture_is_not_enough() -> None:
+    assert severity_with(transferred("other", 900)) == "info"
+    same = {"other": "resnet", "third": "resnet"}
+    assert severity_with(transferred("other", 900), transferred("third", 900), architectures=same) == "info"
+    own = {"net": "resnet", "other": "resnet"}
+    assert severity_with(transferred("other", 900), transferred("third", 900), architectures=own) == "info"
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        transferred("third", 30),
+        replace(transferred("third", 900), doubts=(Doubt("randomised", "two clean passes differ"),)),
+        transferred("third", 900, source="elsewhere"),
+        transferred("third", 900, entry="b"),
+        transferred("third", 900, noise=900),
+    ],
+    ids=["interval meets the noise's", "in doubt", "from another source", "of another attack", "noise does the same"],
+)
+def test_what_does_not_show_a_transfer_of_this_perturbation_is_not_counted(second: Finding) -> None:
+    assert severity_with(transferred("other", 900), second) == "info"
+
+
+def test_a_perturbation_crafted_on_several_networks_is_followed_by_its_sources_name() -> None:
+    own = replace(finding(20, 1000), id="universal/a/both/net")
+    others = [transferred("other", 900, source="both"), transferred("third", 900, source="both")]
+    assert transfers_to(own, [own, *others], {}) == ("other", "third")
+    assert transfers_to(finding(20, 1000), [own, *others], {}) == ()
+
+
+def test_transfer_never_lowers_a_severity() -> None:
+    both = (transferred("other", 900), transferred("third", 900))
+    black_box = finding(900, 1000, knowledge="black-box score")
+    assert severity_with(*both, own=black_box) == "critical"
+    assert severity_with(*both, own=finding(300, 1000)) == "high"
+
+
+def test_residual_risk_is_low_only_where_a_criterion_is_met_and_nothing_speaks_against_it() -> None:
+    verdicts: list[Verdict] = ["not met", "inconclusive", "not tested", "met"]
+    low = [
+        (verdict, severity)
+        for verdict, severity in product(verdicts, ("critical", "high", "medium", "low", "info"))
+        if residual_risk(verdict, severity).startswith("low")  # type: ignore[arg-type]
+    ]
+    assert low == [("met", "info")]
+    assert residual_risk("not met", "critical").startswith("very high")
+    assert residual_risk("met", "high").startswith("high")
+    assert all("unknown" in residual_risk(verdict, "info") for verdict in ("inconclusive", "not tested"))

@@ -1,0 +1,250 @@
+"""Grad-CAM beside a background probe: pictures chosen by rule, and where the map's energy lies.
+
+It illustrates, it decides nothing: a map can sit on the object while the prediction hangs on the background.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from explainers.base import Explainer, Maps, Targets, explain_in_batches
+from explainers.bias.probe import Design, load_parts
+from explainers.bias.verdict import BackgroundProbe, Question
+from explainers.composition import compose
+from explainers.drawing.overlay import overlay, picture
+from explainers.registry import explainer as named_explainer
+from wolfhound.classifier import Classifier
+from wolfhound.errors import DataError
+from wolfhound.images import ImageSet
+from wolfhound.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class EnergyInMask:
+    """Where the positive part of the raw maps lies.
+
+    Attributes:
+        share: mean share of an image's energy that lies on its object, in [0, 1]; None where every map was empty.
+        area: mean share of the image that the object covers.
+        enrichment: mean of share / area; 1 is what a flat map gives. None where every map was empty.
+        p_value: chance of such an enrichment when each map meets the mask of a random image instead (one-sided).
+        maps: maps that were not empty, which the numbers are over.
+        empty: maps without any positive value.
+    """
+
+    share: float | None
+    area: float
+    enrichment: float | None
+    p_value: float | None
+    maps: int
+    empty: int
+
+
+@dataclass(frozen=True, eq=False)
+class Exhibit:
+    """One image of the probe: as it is and on the other class's background, each with its map laid over it.
+
+    Pictures are uint8 RGB `[H,W,3]`. `explained` and `explained_swapped` name the contrast shown ("wolf - husky").
+    """
+
+    image: str
+    label: str
+    predicted: str
+    predicted_swapped: str
+    explained: str
+    explained_swapped: str
+    picture: NDArray[np.uint8] = field(repr=False)
+    overlay: NDArray[np.uint8] = field(repr=False)
+    picture_swapped: NDArray[np.uint8] = field(repr=False)
+    overlay_swapped: NDArray[np.uint8] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class BiasEvidence:
+    """The exhibits, the rule they were chosen by, and the energy in the mask on the images as they are and swapped."""
+
+    method: str
+    layer: str
+    selection: str
+    exhibits: tuple[Exhibit, ...]
+    energy: EnergyInMask
+    energy_swapped: EnergyInMask
+
+
+def sample_evidence(ledger: pd.DataFrame, *, per_class: int, seed: int) -> NDArray[np.int64]:
+    """Return ledger rows: of each label `per_class` rows drawn uniformly without replacement (all, where fewer).
+
+    Whether a prediction flipped plays no part in the draw.
+    """
+    rng = np.random.default_rng([seed, 3])
+    labels = ledger["label"].to_numpy()
+    drawn = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        drawn.append(np.sort(rng.permutation(members)[:per_class]))
+    return np.concatenate(drawn).astype(np.int64)
+
+
+def grad_cam_evidence(
+    classifier: Classifier,
+    foregrounds: ImageSet,
+    backgrounds: ImageSet,
+    probe: BackgroundProbe,
+    *,
+    shown_per_class: int = 3,
+    measured_per_class: int = 50,
+    seed: int,
+    explainer: Explainer | None = None,
+    layer: str | None = None,
+    size: tuple[int, int] | None = None,
+    batch_size: int = 32,
+    progress: Progress = silent,
+) -> BiasEvidence:
+    """Return maps of probed images, as they are and on the other kind of background, and their energy in the mask.
+
+    Each image is explained by the contrast that the classifier decides by: the logit of the class of the pair that it
+    prefers there, minus that of the other (z_wolf - z_husky, never z_wolf alone).
+
+    Args:
+        classifier: left exactly as found.
+        foregrounds, backgrounds: the sets that the probe was run on.
+        probe: whose ledger is drawn from and whose composites are made again.
+        shown_per_class: exhibits of each class, drawn from the measured ones.
+        measured_per_class: images of each class whose energy is measured.
+        seed: of the draw and of the permutation null.
+        explainer: Grad-CAM unless another is given; layer: the explainer's default unless named.
+        size: height and width of the pictures; None keeps the images'.
+
+    Raises:
+        DataError: sets that do not hold the probe's images; ModelError: no layer to explain.
+    """
+    rows = sample_evidence(probe.ledger, per_class=measured_per_class, seed=seed)
+    chosen = probe.ledger.iloc[rows]
+    images, masks, _, plates = load_parts(foregrounds, backgrounds, _design_of(foregrounds, backgrounds, chosen), _ALL)
+    method, maps = explainer or named_explainer("gradcam"), []
+    for pixels, condition in ((images, "own"), (compose(images, masks, plates), "other")):
+        placed, targets = pixels.to(classifier.device, classifier.dtype), _contrasts(chosen, condition, probe.question)
+        found = explain_in_batches(
+            method, classifier, placed, targets, layer=layer, batch_size=batch_size, progress=progress
+        )
+        maps.append((pixels, found))
+    shown = sample_evidence(chosen, per_class=shown_per_class, seed=seed)
+    own, swapped = (energy_in_mask(found, masks, seed=seed) for _, found in maps)
+    return BiasEvidence(
+        method=method.name,
+        layer=maps[0][1].layer,
+        selection=(
+            f"up to {shown_per_class} images of each class, drawn uniformly at random from the {len(chosen)} whose "
+            f"maps were measured, which were drawn likewise from the {len(probe.ledger)} probed (seed {seed}); what "
+            "the classifier predicts plays no part in it"
+        ),
+        exhibits=tuple(_exhibit(classifier, chosen, int(row), maps, size=size) for row in shown),
+        energy=own,
+        energy_swapped=swapped,
+    )
+
+
+_ALL = slice(None)
+
+
+def _design_of(foregrounds: ImageSet, backgrounds: ImageSet, ledger: pd.DataFrame) -> Design:
+    """Return the positions of the ledger's images and plates within their sets, by content hash."""
+
+    def positions(images: ImageSet, hashes: pd.Series) -> NDArray[np.int64]:
+        where = {content: position for position, content in reversed(list(enumerate(images.hashes)))}
+        missing = [content for content in hashes if content not in where]
+        if missing:
+            raise DataError(
+                f"{images.name}: {len(missing)} image(s) of the probe are not in it, for example {missing[0][:12]} "
+                "(give the sets that the probe was run on)"
+            )
+        return np.array([where[content] for content in hashes], dtype=np.int64)
+
+    return Design(
+        positions(foregrounds, ledger["image"]),
+        positions(backgrounds, ledger["plate_same"]),
+        positions(backgrounds, ledger["plate_other"]),
+        ledger["pair"].to_numpy(dtype=np.int64),
+    )
+
+
+def _contrasts(ledger: pd.DataFrame, condition: str, question: Question) -> Targets:
+    first, second = (torch.tensor(label) for label in question.classes)
+    prefers_first = torch.from_numpy(ledger[f"margin_{condition}"].to_numpy(dtype=np.float64) > 0)
+    return Targets(torch.where(prefers_first, first, second), torch.where(prefers_first, second, first))
+
+
+def energy_in_mask(maps: Maps, masks: Tensor, *, seed: int, permutations: int = 999) -> EnergyInMask:
+    """Return how much of the maps' positive energy lies on the objects, against masks dealt out at random.
+
+    Args:
+        maps: of B images; the raw maps are used, their positive part grown bilinearly to the masks' size.
+        masks: objects `[B,1,H,W]` in [0, 1].
+
+    Raises:
+        ValueError: another number of masks than of maps.
+    """
+    if len(maps) != len(masks):
+        raise ValueError(f"expected a mask a map, got {len(maps)} maps and {len(masks)} masks")
+    positive = maps.raw.detach().double().cpu().clamp(min=0)
+    size = (masks.shape[-2], masks.shape[-1])
+    grown = functional.interpolate(positive[:, None], size=size, mode="bilinear", align_corners=False).flatten(1)
+    objects = masks.detach().double().cpu().flatten(1)
+    area, total = objects.mean(dim=1), grown.sum(dim=1)
+    full = total > 0
+    count = int(full.sum())
+    if not count:
+        return EnergyInMask(None, float(area.mean()), None, None, maps=0, empty=len(maps))
+    shares = ((grown[full] @ objects[full].T) / total[full, None]).numpy()
+    ratios = shares / area[full].numpy()
+    observed = float(ratios.diagonal().mean())
+    return EnergyInMask(
+        share=float(shares.diagonal().mean()),
+        area=float(area.mean()),
+        enrichment=observed,
+        p_value=_permutation_p(ratios, observed, seed=seed, permutations=permutations),
+        maps=count,
+        empty=len(maps) - count,
+    )
+
+
+def _permutation_p(ratios: NDArray[np.float64], observed: float, *, seed: int, permutations: int) -> float:
+    rng = np.random.default_rng([seed, 4])
+    every = np.arange(len(ratios))
+    null = np.array([ratios[every, rng.permutation(len(ratios))].mean() for _ in range(permutations)])
+    return float((int((null >= observed - 1e-12).sum()) + 1) / (permutations + 1))
+
+
+def _exhibit(
+    classifier: Classifier,
+    ledger: pd.DataFrame,
+    row: int,
+    maps: list[tuple[Tensor, Maps]],
+    *,
+    size: tuple[int, int] | None,
+) -> Exhibit:
+    entry, names = ledger.iloc[row], classifier.class_names
+    (pixels, own), (swapped_pixels, swapped) = maps
+    return Exhibit(
+        image=str(entry["image"]),
+        label=names[int(entry["label"])],
+        predicted=names[int(entry["prediction_own"])],
+        predicted_swapped=names[int(entry["prediction_other"])],
+        explained=_contrast_name(own, row, names),
+        explained_swapped=_contrast_name(swapped, row, names),
+        picture=picture(pixels[row], size=size),
+        overlay=overlay(pixels[row], own.normalised[row], size=size),
+        picture_swapped=picture(swapped_pixels[row], size=size),
+        overlay_swapped=overlay(swapped_pixels[row], swapped.normalised[row], size=size),
+    )
+
+
+def _contrast_name(maps: Maps, row: int, names: tuple[str, ...]) -> str:
+    rival = maps.targets.against
+    own = names[int(maps.targets.classes[row])]
+    return own if rival is None else f"{own} - {names[int(rival[row])]}"

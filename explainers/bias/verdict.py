@@ -1,0 +1,334 @@
+"""From a background probe's ledger to its numbers and its verdict. Needs no network: the ledger is enough."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from explainers.resampling import Effect, detectable_excess, mean_effect
+from wolfhound.metrics import accuracy, fooling_rate
+from wolfhound.statistics import Interval, Rate, holm, mcnemar_exact, paired_difference_interval
+
+Verdict = Literal["uses the confounder", "no evidence found"]
+Predictions = NDArray[np.int64]
+Kind = Literal["usual", "unusual"]
+_KINDS: tuple[Kind, Kind] = ("usual", "unusual")
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """What is fixed before the probe runs.
+
+    Attributes:
+        doses: shares of the other background blended into the image's own, in [0, 1].
+        significance: of the excess flips, after Holm's correction over the two classes.
+        tolerated_control_flips: a control is null unless its flip rate is significantly above this (one-sided exact
+            binomial test at `significance`): no classifier is perfectly still when pixels change.
+        resamples: bootstrap samples of each interval.
+        between_pair: decide between the two classes alone instead of among all (for classifiers of many classes, whose
+            prediction wanders between near synonyms under any change).
+    """
+
+    doses: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    significance: float = 0.05
+    tolerated_control_flips: float = 0.10
+    resamples: int = 2000
+    between_pair: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.doses or not all(0 <= dose <= 1 for dose in self.doses):
+            raise ValueError(f"expected doses in [0, 1], got {self.doses}")
+        if not (0 < self.significance < 1 and 0 <= self.tolerated_control_flips < 1 and self.resamples > 0):
+            raise ValueError(f"expected significance in (0, 1), tolerance in [0, 1) and resamples, got {self}")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked: do predictions between classes a and b depend on the background that each is usually seen on?
+
+    `classes` are the labels (a, b), `names` their names, `backgrounds` their usual backgrounds, in the same order.
+    """
+
+    classes: tuple[int, int]
+    names: tuple[str, str]
+    backgrounds: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class ExcessFlips:
+    """Flips under the other class's background beyond those under another background of the same kind (placebo).
+
+    `p_value` is McNemar's exact one, `p_holm` corrected over the classes (equal to `p_value` for all images together);
+    `detectable` the smallest excess that would be found with 80 % power, None where no excess could be.
+    """
+
+    name: str
+    other: Rate
+    placebo: Rate
+    difference: float
+    interval: Interval
+    p_value: float
+    p_holm: float
+    detectable: float | None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One part of the verdict rule, whether it is met, and the numbers that say so."""
+
+    name: str
+    met: bool
+    explanation: str
+
+
+@dataclass(frozen=True, eq=False)
+class BackgroundProbe:
+    """Whether a classifier's prediction between two classes uses the background, and everything that was measured.
+
+    Margins and effects are in logits: z_a - z_b. The effect of an image is its margin on a background usual for a minus
+    that on one usual for b, so a positive mean says that the background pulls the prediction the usual way.
+
+    Attributes:
+        verdict: "uses the confounder" only if every condition is met; otherwise "no evidence found", to be read with
+            `pooled.detectable` and `effect.detectable`.
+        conditions: the rule, part by part.
+        accuracy: on the image as it is ("own"), on another background of the own kind ("same"), of the other kind
+            ("other"), on backgrounds usual for the class ("usual") and on those of the other class ("unusual").
+        background_gap_interval: paired, of the `background_gap` (Xiao et al. 2020).
+        excess: one an involved class; `pooled` over all images.
+        effect: on the margin, all images; `effect_by_class`.
+        placebo_effect: from the image to a background of its own kind, signed the usual way.
+        to_other_class: share of the flips under the other background that go from one class of the pair to the other.
+        artefact: predictions changed by a mask one pixel wider or narrower on the placebo's background.
+        background_only: backgrounds without any object whose margin takes the class usual for them.
+        chance: what always answering one class would reach there; `background_only_p` two-sided against it.
+        dose_response: columns dose, flips, images, mean_margin_toward_label.
+        ledger: one row an image; `background_ledger` one row a background.
+        left_out: given images of other classes or backgrounds, which the question does not concern, and repetitions.
+    """
+
+    classifier: str
+    question: Question
+    settings: ProbeSettings
+    seed: int
+    verdict: Verdict
+    conditions: tuple[Condition, ...]
+    accuracy: Mapping[str, Rate]
+    background_gap_interval: Interval
+    excess: tuple[ExcessFlips, ...]
+    pooled: ExcessFlips
+    effect: Effect
+    effect_by_class: Mapping[str, Effect]
+    placebo_effect: Effect
+    to_other_class: Rate
+    artefact: Rate
+    background_only: Rate
+    chance: float
+    background_only_p: float
+    dose_response: pd.DataFrame = field(repr=False)
+    ledger: pd.DataFrame = field(repr=False)
+    background_ledger: pd.DataFrame = field(repr=False)
+    left_out: int = 0
+
+    @property
+    def background_gap(self) -> float:
+        """accuracy(usual) - accuracy(unusual), in [-1, 1]."""
+        return self.accuracy["usual"].share - self.accuracy["unusual"].share
+
+    @property
+    def controls_null(self) -> bool:
+        """Whether both controls were null; if not, "no evidence found" means that the probe could not decide."""
+        return all(condition.met for condition in self.conditions if condition.name.startswith("control"))
+
+
+def judge(
+    ledger: pd.DataFrame,
+    background_ledger: pd.DataFrame,
+    *,
+    classifier: str,
+    question: Question,
+    settings: ProbeSettings,
+    seed: int,
+    left_out: int = 0,
+) -> BackgroundProbe:
+    """Return every number and the verdict from the stored ledgers (columns: see `explainers.bias.probe`)."""
+    pooled, artefact = _excess(ledger, "both classes", seed=seed, settings=settings), _artefact(ledger)
+    excess = _holm_over_classes(ledger, question, seed=seed, settings=settings)
+    rates, gap_interval = _accuracies(ledger, question, seed=seed, settings=settings)
+    effects = _effects(ledger, question, seed=seed, settings=settings)
+    only, chance, only_p = _background_only(background_ledger, question)
+    conditions = _conditions(effects["both classes"], excess, pooled, artefact, settings)
+    return BackgroundProbe(
+        classifier=classifier,
+        question=question,
+        settings=settings,
+        seed=seed,
+        verdict="uses the confounder" if all(condition.met for condition in conditions) else "no evidence found",
+        conditions=conditions,
+        accuracy=rates,
+        background_gap_interval=gap_interval,
+        excess=excess,
+        pooled=pooled,
+        effect=effects["both classes"],
+        effect_by_class={name: effects[name] for name in question.names},
+        placebo_effect=effects["placebo"],
+        to_other_class=_to_other_class(ledger, question),
+        artefact=artefact,
+        background_only=only,
+        chance=chance,
+        background_only_p=only_p,
+        dose_response=_dose_response(ledger, question, settings),
+        ledger=ledger,
+        background_ledger=background_ledger,
+        left_out=left_out,
+    )
+
+
+def _integers(ledger: pd.DataFrame, column: str) -> Predictions:
+    return ledger[column].to_numpy(dtype=np.int64)
+
+
+def _numbers(ledger: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    return ledger[column].to_numpy(dtype=np.float64)
+
+
+def _flips(ledger: pd.DataFrame, condition: str) -> NDArray[np.bool_]:
+    changed: NDArray[np.bool_] = _integers(ledger, f"prediction_{condition}") != _integers(ledger, "prediction_own")
+    return changed
+
+
+def _excess(ledger: pd.DataFrame, name: str, *, seed: int, settings: ProbeSettings) -> ExcessFlips:
+    other, placebo = _flips(ledger, "other"), _flips(ledger, "same")
+    only_other, only_placebo = int((other & ~placebo).sum()), int((placebo & ~other).sum())
+    own, denominator = _integers(ledger, "prediction_own"), f"probed images ({name})"
+    p_value = mcnemar_exact(only_other, only_placebo)
+    return ExcessFlips(
+        name=name,
+        other=fooling_rate(own, _integers(ledger, "prediction_other"), denominator=denominator),
+        placebo=fooling_rate(own, _integers(ledger, "prediction_same"), denominator=denominator),
+        difference=float(other.mean() - placebo.mean()),
+        interval=paired_difference_interval(other, placebo, seed=seed, resamples=settings.resamples),
+        p_value=p_value,
+        p_holm=p_value,
+        detectable=detectable_excess(
+            len(ledger), opposite=only_placebo / len(ledger), significance=settings.significance
+        ),
+    )
+
+
+def _holm_over_classes(
+    ledger: pd.DataFrame, question: Question, *, seed: int, settings: ProbeSettings
+) -> tuple[ExcessFlips, ...]:
+    # Holm's first step divides the level by the number of classes, so that is what a class must be found at.
+    stricter = ProbeSettings(significance=settings.significance / 2, resamples=settings.resamples)
+    found = [
+        _excess(ledger[ledger["label"] == label], name, seed=seed, settings=stricter)
+        for label, name in zip(question.classes, question.names, strict=True)
+    ]
+    corrected = holm([one.p_value for one in found])
+    return tuple(ExcessFlips(**{**vars(one), "p_holm": p_holm}) for one, p_holm in zip(found, corrected, strict=True))
+
+
+def _on_kind_of_label(ledger: pd.DataFrame, question: Question) -> NDArray[np.bool_]:
+    """Whether each image's own background is the kind that is usual for its label."""
+    usual = dict(zip(question.classes, question.backgrounds, strict=True))
+    return np.array(
+        [usual[label] == kind for label, kind in zip(ledger["label"], ledger["background"], strict=True)],
+        dtype=np.bool_,
+    )
+
+
+def _by_class_background(ledger: pd.DataFrame, question: Question, which: Kind) -> Predictions:
+    """Predictions on composites whose background is usual, or not, for the label, wherever the image came from."""
+    same_kind = _on_kind_of_label(ledger, question) == (which == "usual")
+    return np.where(same_kind, _integers(ledger, "prediction_same"), _integers(ledger, "prediction_other"))
+
+
+def _accuracies(
+    ledger: pd.DataFrame, question: Question, *, seed: int, settings: ProbeSettings
+) -> tuple[dict[str, Rate], Interval]:
+    """Return the accuracies by background, and the paired interval of usual minus unusual."""
+    labels = _integers(ledger, "label")
+    usual, unusual = (_by_class_background(ledger, question, which) for which in _KINDS)
+    predicted = {name: _integers(ledger, f"prediction_{name}") for name in ("own", "same", "other")}
+    predicted |= {"usual": usual, "unusual": unusual}
+    rates = {name: accuracy(found, labels, denominator="probed images") for name, found in predicted.items()}
+    gap = paired_difference_interval(usual == labels, unusual == labels, seed=seed, resamples=settings.resamples)
+    return rates, gap
+
+
+def _effects(ledger: pd.DataFrame, question: Question, *, seed: int, settings: ProbeSettings) -> dict[str, Effect]:
+    own, same, other = (_numbers(ledger, f"margin_{name}") for name in ("own", "same", "other"))
+    toward_a = np.where(ledger["background"].to_numpy() == question.backgrounds[0], 1.0, -1.0)
+    swap, placebo = toward_a * (same - other), toward_a * (same - own)
+    pairs, labels = _integers(ledger, "pair"), _integers(ledger, "label")
+    effects = {"both classes": swap, "placebo": placebo}
+    found = {
+        name: mean_effect(values, pairs, seed=seed, resamples=settings.resamples) for name, values in effects.items()
+    }
+    for label, name in zip(question.classes, question.names, strict=True):
+        chosen = labels == label
+        found[name] = mean_effect(swap[chosen], pairs[chosen], seed=seed, resamples=settings.resamples)
+    return found
+
+
+def _artefact(ledger: pd.DataFrame) -> Rate:
+    given = _integers(ledger, "prediction_same")
+    changed = (_integers(ledger, "prediction_wider") != given) | (_integers(ledger, "prediction_narrower") != given)
+    return Rate(int(changed.sum()), len(ledger), "probed images (mask one pixel wider or narrower)")
+
+
+def _to_other_class(ledger: pd.DataFrame, question: Question) -> Rate:
+    first, second = question.classes
+    own, found = _integers(ledger, "prediction_own"), _integers(ledger, "prediction_other")
+    crossed = ((own == first) & (found == second)) | ((own == second) & (found == first))
+    return Rate(int(crossed.sum()), int(_flips(ledger, "other").sum()), "flips under the other background")
+
+
+def _background_only(background_ledger: pd.DataFrame, question: Question) -> tuple[Rate, float, float]:
+    """Return the rate, what always answering the commoner class would reach, and the p-value against that."""
+    of_a = background_ledger["background"].to_numpy() == question.backgrounds[0]
+    takes_a = _numbers(background_ledger, "margin") > 0
+    rate = Rate(int((of_a == takes_a).sum()), len(of_a), "backgrounds without an object")
+    chance = float(max(of_a.mean(), 1 - of_a.mean()))
+    return rate, chance, float(stats.binomtest(rate.successes, rate.total, chance).pvalue)
+
+
+def _dose_response(ledger: pd.DataFrame, question: Question, settings: ProbeSettings) -> pd.DataFrame:
+    toward_label = np.where(_integers(ledger, "label") == question.classes[0], 1.0, -1.0)
+    rows = []
+    for dose in settings.doses:
+        margin = toward_label * _numbers(ledger, f"margin_dose_{dose:g}")
+        flips = int(_flips(ledger, f"dose_{dose:g}").sum())
+        rows.append({"dose": dose, "flips": flips, "images": len(ledger), "mean_margin_toward_label": margin.mean()})
+    return pd.DataFrame(rows)
+
+
+def _conditions(
+    effect: Effect, excess: tuple[ExcessFlips, ...], pooled: ExcessFlips, artefact: Rate, settings: ProbeSettings
+) -> tuple[Condition, ...]:
+    survivors = [one for one in excess if one.difference > 0 and one.p_holm < settings.significance]
+    numbers = "; ".join(f"{one.name} {100 * one.difference:+.1f} points, p = {one.p_holm:.2g}" for one in excess)
+    bounds = effect.interval
+    return (
+        Condition(
+            "the effect's interval excludes 0",
+            effect.excludes_zero,
+            f"{effect.mean:+.3g} logits [{bounds.low:.3g}, {bounds.high:.3g}]",
+        ),
+        Condition("excess flips survive Holm's correction", bool(survivors), numbers),
+        _null("control: placebo", pooled.placebo, settings),
+        _null("control: artefact", artefact, settings),
+    )
+
+
+def _null(name: str, rate: Rate, settings: ProbeSettings) -> Condition:
+    """A control is null unless it flips significantly more than the tolerated share."""
+    tolerated = settings.tolerated_control_flips
+    p_value = float(stats.binomtest(rate.successes, rate.total, tolerated, alternative="greater").pvalue)
+    explanation = f"{rate.text}; more than {100 * tolerated:g} %: p = {p_value:.2g}"
+    return Condition(name, p_value >= settings.significance, explanation)

@@ -1,0 +1,24 @@
+"""All runs of a folder as one HTML page that needs nothing beside it: the plots, and the table with every seal."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports.history_plot import history_plot
+from reports.pictures import SVG, data_uri
+from wolfhound.history import HistoryRow
+
+
+def history_page(rows: Sequence[HistoryRow]) -> str:
+    """Return the page. Everything that stands in a run folder is escaped."""
+    environment = Environment(
+        loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    sheet = "".join(
+        (files("reports") / "css" / name).read_text(encoding="utf-8") for name in ("report.css", "screen.css")
+    )
+    return environment.get_template("history.html").render(
+        rows=rows, plot=data_uri(history_plot(rows), SVG), style=Markup(sheet)
+    )

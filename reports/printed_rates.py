@@ -1,0 +1,58 @@
+"""Whether the numbers on a report's pages are those of its evidence: recounted from ledgers, and found in the text."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from reports import wording
+from wolfhound.errors import EvidenceError
+from wolfhound.evidence import Evidence, load_evidence
+from wolfhound.statistics import Rate
+from wolfhound.store import sha256
+from wolfhound.verification import Check, rate_checks
+
+
+def attached_rate_checks(data: bytes, attachments: Iterable[bytes], pages: Iterable[str] | None) -> list[Check]:
+    """Return the checks of every rate of the attached evidence: against the attached ledgers and against the pages.
+
+    `data` is the attached evidence, `pages` the text of each page, None where they were not read, since the file has
+    faults already. Evidence that can't be read gives no check here.
+    """
+    try:
+        evidence = load_evidence(data)
+    except EvidenceError:
+        return []
+    by_digest = {sha256(attached): attached for attached in attachments}
+    return [*rate_checks(evidence, lambda artefact: by_digest.get(artefact.sha256)), _printed(evidence, pages)]
+
+
+def printed_rates(evidence: Evidence) -> Mapping[str, int]:
+    """Return how often each line "percent, interval, n, successes of total" has to stand in a report at the least.
+
+    Without blanks, since a PDF's text has them in other places than its source.
+    """
+    rates = [rate for finding in evidence.findings for rate in finding.rates.values() if rate.measured]
+    return Counter(_line(rate) for rate in rates)
+
+
+def _line(rate: Rate) -> str:
+    # The counts end the line, so that n = 100 is not found in n = 1000.
+    return _without_blanks(f"{rate.text}{wording.upper_bound(rate)}{rate.successes} of {rate.total}")
+
+
+def _printed(evidence: Evidence, pages: Iterable[str] | None) -> Check:
+    if pages is None:
+        return Check("printed rates", None, "not looked for on the pages: the file has faults already")
+    text = _without_blanks("".join(pages))
+    wanted = printed_rates(evidence)
+    missing = [
+        f"{line} ({text.count(line)} of {count} times)" for line, count in wanted.items() if text.count(line) < count
+    ]
+    if missing:
+        return Check("printed rates", False, f"{len(missing)} not on the pages as stored, first {missing[0]}")
+    total = sum(wanted.values())
+    return Check("printed rates", True, f"{total} rates of the evidence stand on the pages, percent, interval and n")
+
+
+def _without_blanks(text: str) -> str:
+    return re.sub(r"\s+", "", text)

@@ -1,0 +1,64 @@
+"""Views of crafting images: mirrored and cropped at random, the same however they are batched."""
+
+import numpy as np
+import pytest
+import torch
+
+from attacks.universal.views import SMALLEST_CROP, Viewed
+from wolfhound.images import ImageSet
+
+
+def ramps(make_images, count: int) -> ImageSet:  # type: ignore[no-untyped-def]
+    """Return images of 8x8 whose red is the column and whose green is the row, times 20 levels."""
+    images: ImageSet = make_images([0] * count)
+    row, column = np.mgrid[0:8, 0:8].astype(np.uint8) * 20
+    np.stack([np.stack([column, row, row]) for _ in range(count)]).tofile(images.pixels.path)
+    return images
+
+
+def view(images: ImageSet, augment: str, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    positions = torch.arange(len(images))
+    return Viewed.drawn(images, positions, augment, generator=generator).load(positions.numpy())  # type: ignore[arg-type]
+
+
+def test_without_augmentation_the_images_are_as_they_are_and_nothing_is_drawn(make_images) -> None:  # type: ignore[no-untyped-def]
+    images, generator = ramps(make_images, 4), torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    viewed = Viewed.drawn(images, torch.tensor([2, 0]), "none", generator=generator)
+    assert torch.equal(viewed.load(np.array([0, 2])), images.load([0, 2]))
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_flips_mirror_about_half_of_the_images_left_to_right(make_images) -> None:  # type: ignore[no-untyped-def]
+    images = ramps(make_images, 40)
+    shown, pixels = view(images, "flips"), images.load()
+    mirrored = [torch.allclose(a, b.flip(2), atol=1e-6) for a, b in zip(shown, pixels, strict=True)]
+    same = [torch.allclose(a, b, atol=1e-6) for a, b in zip(shown, pixels, strict=True)]
+    assert all(one != other for one, other in zip(mirrored, same, strict=True))
+    assert 10 < sum(mirrored) < 30
+
+
+def test_a_crop_of_a_ramp_is_a_flatter_ramp_within_it(make_images) -> None:  # type: ignore[no-untyped-def]
+    shown = view(ramps(make_images, 60), "crops") * 255
+    slopes = (shown[:, 0, :, -2] - shown[:, 0, :, 1]) / (5 * 20)  # away from the borders, where pixels are repeated
+    assert torch.allclose(slopes, slopes[:, :1].expand_as(slopes), atol=1e-4)
+    rise = slopes[:, 0].abs()
+    torch.testing.assert_close((shown[:, 1, -2, 0] - shown[:, 1, 1, 0]) / (5 * 20), rise, rtol=0, atol=1e-4)
+    assert float(rise.min()) > SMALLEST_CROP**0.5 - 1e-4
+    assert float(rise.max()) < 1 + 1e-4
+    assert float(rise.std()) > 0.03
+    assert (slopes[:, 0] < 0).any()
+    assert (slopes[:, 0] > 0).any()
+    assert float(shown.min()) >= 0
+    assert float(shown.max()) <= 140 + 1e-3
+
+
+@pytest.mark.parametrize("augment", ["flips", "crops"])
+def test_what_is_drawn_belongs_to_the_image_and_not_to_the_batch(augment, make_images) -> None:  # type: ignore[no-untyped-def]
+    images, positions = make_images([0] * 12), torch.arange(11, -1, -1)
+    viewed = Viewed.drawn(images, positions, augment, generator=torch.Generator().manual_seed(1))
+    whole = viewed.load(positions.numpy())
+    parts = torch.cat([viewed.load(positions[i : i + 1].numpy()) for i in range(12)])
+    torch.testing.assert_close(parts, whole)
+    assert not torch.equal(whole, view(images, augment, seed=2)[positions])
