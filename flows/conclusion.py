@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from attacks.per_image.standard import ENSEMBLES
+from attacks.registry import make_image
 from flows.audit_job import AuditJob
 from flows.subject_images import open_splits
 from wolfhound.evidence import Criterion, Evidence, Finding, ImageRecord, RateTable, Subject
@@ -16,8 +18,7 @@ _DEMONSTRATION = (
 )
 _ALWAYS_UNTESTED = (
     "poisoning and backdoors planted in training (NIST AI 100-2: NISTAML.021, .023, .024)",
-    "black-box attacks by queries (scores or labels)",
-    "physical attacks (patches, printed or photographed perturbations)",
+    "physical attacks (printed or photographed perturbations and patches)",
     "extraction of the network and of its training data",
     "formal verification: no proof was attempted",
 )
@@ -62,7 +63,23 @@ def _left_out(job: AuditJob) -> list[str]:
         "reliance on backgrounds and other shortcuts (bias probes)": job.plan.bias,
         "what can be seen inside the networks (filters, activation maps, patches)": job.plan.inside,
     }
-    return [f"{name}: not in the plan" for name, section in stages.items() if not section]
+    left_out = [f"{name}: not in the plan" for name, section in stages.items() if not section]
+    if not _asks_by_queries(job):
+        left_out.append("black-box attacks by queries (scores or labels): not in the plan")
+    return left_out
+
+
+def _asks_by_queries(job: AuditJob) -> bool:
+    """Whether the plan has an attack that only asks: by name, or the Square attack in an ensemble."""
+    return any(
+        attack.access.startswith("black-box")
+        for section in job.plan.robust
+        for attack in (
+            ENSEMBLES[section.ensemble].attacks
+            if section.ensemble is not None
+            else (make_image(str(section.attack), section.options, targeted=False),)
+        )
+    )
 
 
 def _criterion(job: AuditJob, section: CriterionSection) -> Criterion:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _INK, _LINE, _GRID = "#3d4a55", "#175a8c", "#cfd6dc"
+_DATES = 7
+"""More dates run into each other below a chart."""
 
 
 def history_plot(rows: Sequence[HistoryRow]) -> bytes:
@@ -50,7 +52,7 @@ def history_series(rows: Sequence[HistoryRow]) -> dict[tuple[str, str], list[tup
 
 
 def _chart(axes: "Axes", title: str, points: Sequence[tuple[datetime, WorstRate]]) -> None:
-    moments = [moment.timestamp() / 86_400 for moment, _ in points]  # days since 1970, matplotlib's own unit
+    moments = [moment.timestamp() for moment, _ in points]
     shares = [worst.rate.percent for _, worst in points]
     bounds = [worst.rate.interval() for _, worst in points]
     below = [share - 100 * bound.low for share, bound in zip(shares, bounds, strict=True)]
@@ -64,5 +66,6 @@ def _chart(axes: "Axes", title: str, points: Sequence[tuple[datetime, WorstRate]
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(_GRID)
     axes.tick_params(color=_GRID, labelcolor=_INK, length=0)
-    axes.xaxis_date(UTC)
+    every = -(-len(points) // _DATES)
+    axes.set_xticks(moments[::every], labels=[f"{moment:%Y-%m-%d}" for moment, _ in points[::every]])
     axes.tick_params(axis="x", labelsize=7)

@@ -10,6 +10,7 @@ import torch
 
 from flows.audit import conduct, prepare
 from flows.audit_job import AuditJob
+from flows.conclusion import _left_out
 from flows.ledgers import read_csv
 from flows.robust_findings import _black_box_doubt, _check_doubts, _checks
 from flows.robust_stage import robust_entries
@@ -318,3 +319,9 @@ def test_no_unfinished_crafting_is_left_behind(job: AuditJob, evidence: Evidence
     assert not list((job.cache / "unfinished").glob("*"))
     assert torch.is_grad_enabled()
     assert isinstance(job.store, EvidenceStore)
+
+
+def test_attacks_by_queries_count_as_untested_only_where_the_plan_has_none(job: AuditJob, evidence: Evidence) -> None:
+    assert not any("by queries" in text for text in evidence.not_tested)
+    without = PLAN[: PLAN.index("robust:")] + PLAN[PLAN.index("targeted:") :]
+    assert any("by queries" in text for text in _left_out(replace(job, source=without.encode())))

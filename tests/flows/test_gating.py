@@ -173,3 +173,10 @@ def test_the_plot_of_the_same_runs_is_the_same_bytes(runs: Path, tmp_path: Path)
 def test_a_folder_without_runs_has_an_empty_history(tmp_path: Path) -> None:
     assert wolfhound("history", tmp_path, "--html", tmp_path / "h.html").stdout == "no runs\n"
     assert "No runs." in (tmp_path / "h.html").read_text()
+
+
+def test_the_plot_has_a_chart_a_rate_and_the_date_of_its_runs(runs: Path, tmp_path: Path) -> None:
+    wolfhound("history", runs, "--svg", tmp_path / "h.svg")
+    text = (tmp_path / "h.svg").read_text()
+    for part in ("audit: universal.fooling_rate", "2026-03-02", "2026-04-02"):
+        assert f">{part}</text>" in text

@@ -20,11 +20,12 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> EvidenceStore:
     evidence = store.evidence()
     clean = evidence.finding("clean/vgg_f")
     more = tuple(replace(clean, id=f"clean/net {i}", subject=f"a classifier of a long name {i}") for i in range(11))
+    once = sample.CRITERIA[0]
     crowd = replace(
         evidence,
         purpose="To tell wolves from huskies, and eight other things from one another, " * 4,
         findings=(*evidence.findings, *more),
-        criteria=tuple(replace(sample.CRITERIA[0], id=f"c{i}", text=f"Accuracy, part {i}") for i in range(14)),
+        criteria=tuple(replace(once, id=f"c{i}", text=f"Accuracy {i}", subjects="vgg_f") for i in range(14)),
         not_tested=tuple(f"an attack of another kind, number {i}, of which this audit says nothing" for i in range(9)),
     )
     store.write_evidence(sample.judged(crowd), store.run_record())
@@ -46,6 +47,7 @@ def test_what_has_no_place_is_counted(crowded: EvidenceStore) -> None:
     assert (len(extract.accuracies), len(extract.criteria), len(extract.untested)) == (ACCURACIES, CRITERIA, UNTESTED)
 
 
+@pytest.mark.slow
 def test_it_starts_and_ends_on_one_page_even_when_crowded(crowded: EvidenceStore, tmp_path: Path) -> None:
     path = tmp_path / "report.pdf"
     path.write_bytes(pdf_bytes(read(crowded)))

@@ -177,7 +177,7 @@ def test_a_rate_that_the_ledger_and_the_pages_contradict_is_named(
     assert "n=1000911of1000 (0 of 1 times)" in faults[1].detail
 
 
-def test_a_rate_that_stands_on_two_pages_does_not_vouch_for_ten(
+def test_a_rate_that_stands_on_two_pages_does_not_vouch_for_eleven_findings(
     small_store: EvidenceStore, small_report: RenderedReport
 ) -> None:
     clean = small_store.evidence().finding("clean/vgg_f")
@@ -186,7 +186,7 @@ def test_a_rate_that_stands_on_two_pages_does_not_vouch_for_ten(
         check for check in rewritten(small_store, small_report, clean.id, rates=ten, counted={}) if check.ok is False
     ]
     assert [check.name for check in faults] == ["printed rates"]
-    assert "of 10 times)" in faults[0].detail
+    assert "of 11 times)" in faults[0].detail
 
 
 def test_a_ledger_that_is_not_attached_is_said(small_store: EvidenceStore) -> None:
