@@ -53,12 +53,12 @@ class VerdictPage:
 
 
 def subjects_shown(criteria: int) -> int:
-    """Return how many classifiers the first page lists beside that many criteria, so that it stays one page.
+    """Return how many classifiers the first page lists beside that many criteria: each further one costs two of them.
 
-    >>> subjects_shown(5), subjects_shown(6)
-    (6, 4)
+    >>> subjects_shown(5), subjects_shown(6), subjects_shown(7), subjects_shown(20)
+    (6, 4, 2, 2)
     """
-    return SUBJECTS_SHOWN if criteria <= _FEW_CRITERIA else SUBJECTS_SHOWN - 2
+    return max(2, SUBJECTS_SHOWN - 2 * max(0, criteria - _FEW_CRITERIA))
 
 
 def verdict_page(evidence: Evidence) -> VerdictPage:
