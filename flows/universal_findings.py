@@ -306,7 +306,8 @@ def _conditions(job: AuditJob, entry: UniversalEntry, source: str, value: StepVa
 def _crafted_on(entry: UniversalEntry, images: int) -> str:
     if entry.section.attack in WITHOUT_PHOTOGRAPHS:
         return "images drawn at random; no photograph was used but to choose the checkpoint"
-    return f"{images} images of the craft split, without their labels"
+    labels = "with their labels" if entry.section.options.get("labels") == "given" else "without their labels"
+    return f"{images} images of the craft split, {labels}"
 
 
 def _stronger_by_transfer(entry: UniversalEntry, ledger: pd.DataFrame, worst: str, target: str) -> Doubt | None:
