@@ -1,6 +1,7 @@
 """From a proposed perturbation to what can be delivered: bounded, clipped to [0, 1] and rounded to 8 bit.
 
-What is judged is exactly what an 8-bit PNG can hold, so a judged perturbation is one that somebody can send.
+What is judged is exactly what an 8-bit PNG can hold, so a judged perturbation is one that somebody can send. Beside it
+stands what the network would say of the same perturbation in floating point, bounded and clipped but not rounded.
 Levels are the integers of the 8-bit grid: a perturbation of 10 levels is 10/255.
 """
 
@@ -19,6 +20,8 @@ RESAMPLING = "bilinear (antialiased where it shrinks), then projected on the thr
 
 _ROUND_OFF = 1e-6
 _BISECTIONS = 16
+_SAME = 1e-3
+"""Levels by which a whole level may be missed by round-off in float32 and still be that level."""
 
 
 def check_size(delta: Tensor, threat: Threat, *, name: str = "perturbation") -> None:
@@ -129,6 +132,29 @@ def deliver(pixels: Tensor, delta: Tensor, threat: Threat | None) -> Tensor:
     delivered = add_levels(originals, quantised_levels(delta, threat))
     check_size((delivered.to(torch.int16) - originals) / 255, threat, name="delivered perturbation")
     return delivered
+
+
+def unrounded(pixels: Tensor, delta: Tensor, threat: Threat | None) -> Tensor:
+    """Return the images as they would be delivered in floating point, `[B,3,H,W]` in [0, 1] in the dtype of `pixels`.
+
+    As `deliver`, bounded and clipped, but not rounded. The size is checked before clipping, which only shrinks it.
+
+    Raises:
+        EvidenceError: the perturbation is not finite, or larger than epsilon after all (a broken projection).
+    """
+    moved = delta.detach().to(pixels)
+    if threat is not None:
+        moved = threat.project(moved)
+        check_size(moved, threat, name="projected perturbation")
+    elif not bool(torch.isfinite(moved).all()):
+        raise EvidenceError("expected a finite perturbation, got NaN or infinity")
+    return (pixels.detach() + moved).clamp_(0, 1)
+
+
+def changed_by_rounding(exact: Tensor, delivered: Tensor) -> Tensor:
+    """Return which images differ between floating point `[B,3,H,W]` in [0, 1] and 8 bit (uint8), bool `[B]`."""
+    apart = exact * 255 - delivered.to(exact)
+    return (apart.abs() > _SAME).flatten(start_dim=1).any(dim=1)
 
 
 def add_levels(images: Tensor, levels: Tensor) -> Tensor:

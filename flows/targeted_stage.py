@@ -16,6 +16,7 @@ from attacks.threat import Threat
 from flows.audit_job import AuditJob
 from flows.ledgers import csv_bytes, read_csv, settings_text
 from flows.naming import entry_names
+from flows.robust_findings import AS_DELIVERED
 from flows.robust_stage import attacked_images
 from flows.steps import StepValue, pack, unpack
 from flows.subject_classifiers import open_classifier
@@ -171,6 +172,7 @@ def targeted_finding(
     counted = ledger[ledger["clean"] != ledger["target"]]
     hits = counted[counted["adversarial"] == counted["target"]]
     rate = Rate(len(hits), len(counted), NOT_TARGET)
+    either = (counted[["adversarial", "adversarial_float"]].eq(counted["target"], axis=0)).any(axis=1)
     pushed = f"{rate.successes} of {rate.total} images were pushed to a class chosen beforehand"
     if entry.section.target == EVERY:
         pushed = f"{rate.successes} of {rate.total} pairs of an image and a class were reached"
@@ -182,8 +184,8 @@ def targeted_finding(
         claim=f"With full knowledge of {name} and {entry.threat.norm} {entry.threat.epsilon_text}, {pushed}.",
         knowledge="white-box",
         conditions=_conditions(entry, value, shown),
-        rates={"targeted_success": rate},
-        counted={"targeted_success": _counted(shown if entry.section.target == EVERY else 0)},
+        rates={"targeted_success": rate, "targeted_success_float": Rate(int(either.sum()), len(counted), NOT_TARGET)},
+        counted=_counted(shown if entry.section.target == EVERY else 0),
         quantities=_quantities(hits),
         tables=_pairs(job, entry, name, ledger),
         galleries=(_gallery(job, entry, name, value, whole),),
@@ -193,8 +195,13 @@ def targeted_finding(
     )
 
 
-def _counted(skip: int) -> Counted:
-    return Counted(LEDGER, ((same("adversarial", "target"),),), total=(differs("clean", "target"),), skip=skip)
+def _counted(skip: int) -> dict[str, Counted]:
+    rounded, in_float = (same("adversarial", "target"),), (same("adversarial_float", "target"),)
+    others = (differs("clean", "target"),)
+    return {
+        "targeted_success": Counted(LEDGER, (rounded,), total=others, skip=skip),
+        "targeted_success_float": Counted(LEDGER, (rounded, in_float), total=others, skip=skip),
+    }
 
 
 def _conditions(entry: TargetedEntry, value: StepValue, shown: int) -> dict[str, str]:
@@ -208,7 +215,7 @@ def _conditions(entry: TargetedEntry, value: StepValue, shown: int) -> dict[str,
         + (", the first of the report split in the order of their hashes" if section.start == "images" else "")
         + first,
         "target": _TARGETS.get(str(section.target), str(section.target)),
-        "judged": "after rounding to an 8-bit image",
+        "judged": AS_DELIVERED,
         "seed": str(value["seed"]),
     }
 

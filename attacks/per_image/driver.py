@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attacks.base import ImageAttack
-from attacks.delivery import deliver
-from attacks.judge import predictions, uint8_batches
+from attacks.judge import judge, predictions, uint8_batches
 from attacks.threat import Threat
 from wolfhound.checks import check_labels
 from wolfhound.classifier import Classifier, frozen
@@ -21,7 +20,20 @@ from wolfhound.images import ImageSet
 from wolfhound.metrics import Predictions
 from wolfhound.progress import Progress, silent
 
-IMAGE_COLUMNS = ("image", "label", "target", "clean", "adversarial", "linf", "l2", "steps", "queries", "success")
+IMAGE_COLUMNS = (
+    "image",
+    "label",
+    "target",
+    "clean",
+    "adversarial",
+    "linf",
+    "l2",
+    "steps",
+    "queries",
+    "success",
+    "adversarial_float",
+    "success_float",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +42,9 @@ class ImageAttackResult:
 
     Attributes:
         ledger: one row an image: image (content hash), label, target, clean, adversarial (predictions), linf and l2 (of
-            the delivered perturbation, pixel scale), steps, queries (see `attacks.base.ImageProposal`) and success. For
-            an untargeted attack, target is the class to leave.
+            the delivered perturbation, pixel scale), steps, queries (see `attacks.base.ImageProposal`) and success; all
+            of the 8-bit image that is delivered. adversarial_float and success_float are of the same proposal in
+            floating point, bounded and clipped but not rounded. For an untargeted attack, target is the class to leave.
         kept: positions of the images whose adversarial versions were kept, in order.
         adversarial: those versions as they were judged, uint8 `[len(kept),3,H,W]`.
     """
@@ -123,21 +136,21 @@ def _attack_batch(
     clean = predictions(classifier, batch)
     pixels = batch.to(classifier.device, classifier.dtype).div_(255)
     proposal = attack.propose(classifier, pixels.clone(), targets.to(classifier.device), threat, seeds=seeds)
-    delivered = deliver(pixels, proposal.pixels - pixels, threat).cpu()
-    adversarial = predictions(classifier, delivered)
-    levels = (delivered.to(torch.int16) - batch.to(torch.int16)).to(torch.float64).flatten(1)
-    success = (adversarial == targets.numpy()) == attack.targeted
+    found = judge(classifier, pixels, proposal.pixels, targets.numpy(), threat, targeted=attack.targeted)
+    levels = (found.delivered.to(torch.int16) - batch.to(torch.int16)).to(torch.float64).flatten(1)
     table = {
         "target": targets.numpy(),
         "clean": clean,
-        "adversarial": adversarial,
+        "adversarial": found.adversarial,
         "linf": levels.abs().amax(dim=1).numpy() / 255,
         "l2": levels.norm(dim=1).numpy() / 255,
         "steps": proposal.steps.numpy(),
         "queries": proposal.queries.numpy(),
-        "success": success,
+        "success": found.success,
+        "adversarial_float": found.adversarial_float,
+        "success_float": found.success_float,
     }
-    return pd.DataFrame(table), delivered
+    return pd.DataFrame(table), found.delivered
 
 
 def random_targets(avoid: Predictions, *, classes: int, generator: torch.Generator) -> NDArray[np.int64]:

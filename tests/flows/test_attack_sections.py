@@ -63,7 +63,7 @@ targeted:
 def job(tmp_path_factory: pytest.TempPathFactory) -> AuditJob:
     folder = tmp_path_factory.mktemp("sections")
     generator = np.random.default_rng(0)
-    np.save(folder / "old.npy", generator.choice([-16.0, 16.0], size=(64, 64, 3)))
+    np.save(folder / "old.npy", generator.choice([-16.0, 16.0], size=(96, 96, 3)))
     return AuditJob(PLAN.encode(), folder, folder / "run", folder / "cache", "wolfhound run plan.yaml")
 
 
@@ -181,6 +181,9 @@ def test_a_replayed_file_is_judged_beside_noise_with_its_digest(job: AuditJob, e
     fooled = (rows["replay-linf-16of255/old"] != rows["clean"]).sum()
     assert finding.rates["file old"].successes == fooled
     assert finding.rates["worst_transfer"].successes == fooled
+    # 96 pixels brought to 64 are of no whole levels: it is judged once more before they are rounded.
+    unrounded = (rows["replay-linf-16of255/old (floating point)"] != rows["clean"]).sum()
+    assert finding.rates["worst_transfer_float"].successes == unrounded
     assert "SHA-256" in finding.conditions["old"]
 
 
@@ -195,6 +198,30 @@ def test_an_ensemble_s_robust_accuracy_is_the_worst_of_its_attacks_on_each_image
     assert finding.rates["robust_accuracy"].successes == sum(image not in broken for image in right["image"])
     assert finding.rates["accuracy_without_attack"].successes == len(right)
     assert finding.title.startswith("Quick check (not the standard ensemble)")
+
+
+def test_floating_point_stands_beside_the_eight_bit_rate_and_never_looks_safer(
+    job: AuditJob, evidence: Evidence
+) -> None:
+    for finding in evidence.findings:
+        if finding.kind == "robust":
+            rates, rows = finding.rates, ledger(job, finding, "per image")
+            assert rates["robust_accuracy_float"].successes <= rates["robust_accuracy"].successes
+            if "success_float" in rows:
+                broken = rows["success"] | rows["success_float"]
+                stands = (rows["clean"] == rows["label"]) & ~broken
+                assert rates["robust_accuracy_float"].successes == stands.sum()
+        if finding.kind == "targeted":
+            assert finding.rates["targeted_success_float"].total == finding.rates["targeted_success"].total
+            assert finding.rates["targeted_success_float"].successes >= finding.rates["targeted_success"].successes
+        if finding.kind == "universal":
+            assert "the same in floating point" in finding.conditions["judged on"]
+            assert not any(name.endswith("(floating point)") for name in rows_of(job, finding) if "/old" not in name)
+
+
+def rows_of(job: AuditJob, finding: Finding) -> list[str]:
+    (name,) = finding.ledgers
+    return list(ledger(job, finding, name).columns)
 
 
 def test_the_curve_of_an_attack_starts_at_the_clean_accuracy_and_ends_at_zero(evidence: Evidence) -> None:
