@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from flows.attack_checks import check_against_classes
 from flows.audit_job import AuditJob
 from flows.bias_stage import bias_entries, bias_findings, probe
 from flows.clean_stage import clean_finding, measure_clean, stored_doubts
@@ -74,6 +75,7 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
     check_against_registries(job)
     check_replayed(job)
     open_loadable(job, progress=progress)
+    check_against_classes(job)
     check_layers(job)
     earlier_of(job)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 
-from attacks.doubts import above_chance, black_box_stronger, epsilon_zero_doubt, not_monotone, still_rising
+from attacks.doubts import above_chance, black_box_stronger, epsilon_zero_doubt, not_monotone, not_started, still_rising
 from attacks.per_image.curves import SizeCurve
 from attacks.per_image.standard import ENSEMBLES, clean_accuracy, robust_accuracy, robust_accuracy_float
 from flows.audit_job import AuditJob
@@ -157,6 +157,8 @@ def _doubts(job: AuditJob, entry: RobustEntry, ledger: pd.DataFrame, value: Step
     found = _check_doubts(job, entry, value["checks"])
     if entry.section.ensemble is not None:
         found.append(_black_box_doubt(ledger, value["access"]))
+    elif entry.section.surrogate is None and hasattr(made(job, entry), "starts"):
+        found.append(not_started(ledger, name=entry.title))
     return tuple(doubt for doubt in found if doubt is not None)
 
 

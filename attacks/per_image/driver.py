@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attacks.base import ImageAttack
+from attacks.feasibility import refuse_threat
 from attacks.judge import judge, predictions, uint8_batches
 from attacks.threat import Threat
 from wolfhound.checks import check_labels
@@ -76,6 +77,7 @@ def attack_images(
     reached, or for an untargeted attack left.
 
     Raises:
+        PlanError: the attack cannot work under such a threat.
         DataError: targets that do not fit the images or classes, or `keep` outside the images.
         EvidenceError: the attack proposed something that is not finite.
         ModelError: a logit is NaN or infinite.
@@ -104,6 +106,7 @@ def attack_seeded(
         As `attack_images` does.
     """
     wanted = torch.from_numpy(np.asarray(targets))
+    refuse_threat(attack, threat)
     _check_request(classifier, images, wanted, keep)
     parts, kept = [], {}
     with frozen(classifier.module), progress(f"{classifier.name}: {attack.name}", len(images)) as advance:

@@ -56,6 +56,8 @@ targeted:
   - {threat: {norm: linf, epsilon: 8/255}, classifiers: [first], images: 5, shown: 2, target: every}
   - {attack: pgd, threat: {norm: linf, epsilon: 8/255}, classifiers: [first], images: 6, shown: 2, start: noise,
      target: least likely}
+  - {attack: hopskipjump, options: {iterations: 1, first_evaluations: 20, gamma: 1000}, threat: {norm: l2, epsilon: 30},
+     classifiers: [first], images: 4, shown: 1}
 """
 
 
@@ -129,6 +131,7 @@ def test_every_section_leaves_its_findings(evidence: Evidence) -> None:
         "robust/mi_fgsm-linf-8of255/first",
         "targeted/targeted_ascent-linf-8of255/first",
         "targeted/pgd-linf-8of255/first",
+        "targeted/hopskipjump-l2-30/first",
     }
 
 
@@ -258,6 +261,17 @@ def test_an_attack_may_start_from_noise(job: AuditJob, evidence: Evidence) -> No
     rows = ledger(job, finding, "per image")
     assert "noise" in finding.conditions["images"]
     assert (rows["target"] != rows["clean"]).all()
+
+
+def test_an_attack_by_labels_begins_at_crafting_images_of_the_target(job: AuditJob, evidence: Evidence) -> None:
+    finding = evidence.finding("targeted/hopskipjump-l2-30/first")
+    rows = ledger(job, finding, "per image")
+    assert finding.conditions["begins at"] == "pictures labelled with the target, of the 60 images of the craft split"
+    assert (
+        finding.rates["targeted_success"].successes == (rows["success"] & (rows["clean"] != rows["target"])).sum() > 0
+    )
+    idle = (rows["steps"] == 0) & ~rows["success"]
+    assert ("not-started" in {doubt.code for doubt in finding.doubts}) == idle.any()
 
 
 def test_a_second_run_finds_everything_done(job: AuditJob, evidence: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
