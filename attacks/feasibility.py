@@ -37,6 +37,27 @@ class Limits:
 
 
 USUAL = Limits()
+_IN_LINF = (
+    "FGSM BIM RFGSM PGD EOTPGD FFGSM TPGD MIFGSM UPGD DIFGSM TIFGSM Jitter NIFGSM PGDRS SINIFGSM VMIFGSM VNIFGSM SPSA "
+    "PIFGSM PIFGSMPP"
+)
+_IN_L2, _IN_NEITHER = "CW PGDL2 PGDRSL2 DeepFool EADEN", "EADL1 SparseFool OnePixel Pixle JSMA"
+GUESTS: Mapping[str, Mapping[str, tuple[Norm, ...]]] = MappingProxyType(
+    {
+        "torchattacks": {
+            **dict.fromkeys(_IN_LINF.split(), ("linf",)),
+            **dict.fromkeys(_IN_L2.split(), ("l2",)),
+            **dict.fromkeys(_IN_NEITHER.split(), ()),
+        },
+        "art": {"CarliniL2Method": ("l2",), "CarliniLInfMethod": ("linf",), "CarliniL0Method": (), "DeepFool": ("l2",)},
+    }
+)
+"""Norms of other libraries' attacks that have one of their own and cannot choose.
+
+torchattacks as its documentation says (3.5.1), of the toolbox those that their names or papers say. foolbox has it in the
+name: `L2PGD`, `LinfPGD`.
+"""
+
 LIMITS: Mapping[str, Limits] = MappingProxyType(
     {
         CarliniWagner.name: Limits(norms=("l2",), mend="use pgd or deepfool"),
@@ -59,7 +80,7 @@ def threat_faults(attack: ImageAttack | UniversalAttack, threat: Threat | None) 
     """
     limits, found = limits_of(attack.name), []
     if threat is not None and threat.norm not in limits.norms:
-        norms = " or ".join(limits.norms)
+        norms = " or ".join(limits.norms) or "l0 or l1, which there is none of"
         found.append(f"{attack.name}: expected a threat of norm {norms}, got {threat.norm} ({limits.mend})")
     if threat is not None and threat.target is not None and not limits.targets:
         found.append(f"{attack.name}: expected no target class, as it only leaves classes ({limits.mend})")
@@ -94,5 +115,14 @@ def contradiction(options: Mapping[str, Any], threat: Threat) -> tuple[str, ...]
 
 
 def limits_of(name: str) -> Limits:
-    """Return what the attack of that name can do."""
-    return LIMITS.get(name, USUAL)
+    """Return what the attack of that name can do, that of another library as far as its norm is known."""
+    owner, _, guest = name.partition(":")
+    norms = GUESTS.get(owner, {}).get(guest, _in_name(guest) if owner == "foolbox" else None)
+    if norms is None:
+        return LIMITS.get(name, USUAL)
+    return Limits(norms=norms, mend="take the library's attack of that norm")
+
+
+def _in_name(guest: str) -> tuple[Norm, ...] | None:
+    prefixes: dict[str, tuple[Norm, ...]] = {"Linf": ("linf",), "L2": ("l2",), "L1": (), "L0": ()}
+    return next((norms for prefix, norms in prefixes.items() if guest.startswith(prefix)), None)

@@ -1,5 +1,6 @@
 """Every attack under every norm, goal and number of classes either runs or is refused beforehand with the reason."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from attacks.adapters.peers import PeerAttack
 from attacks.base import ImageAttack
-from attacks.feasibility import LIMITS, class_faults, contradiction, threat_faults
+from attacks.feasibility import GUESTS, LIMITS, class_faults, contradiction, threat_faults
 from attacks.per_image.driver import attack_images, random_targets
 from attacks.per_image.hopskipjump import HopSkipJump
 from attacks.per_image.starts import StartImages
@@ -145,6 +147,36 @@ def test_an_attack_works_from_the_number_of_classes_that_the_table_says(
     else:
         assert attempt(attack, classifier, images, threat)["success"].all()
     assert class_faults(attack, 1)
+
+
+@pytest.mark.parametrize(
+    ("guest", "norms"),
+    [
+        ("torchattacks:FGSM", {"linf"}),
+        ("torchattacks:CW", {"l2"}),
+        ("torchattacks:OnePixel", set()),
+        ("torchattacks:APGD", {"linf", "l2"}),
+        ("foolbox:LinfPGD", {"linf"}),
+        ("foolbox:L2CarliniWagnerAttack", {"l2"}),
+        ("foolbox:L1PGD", set()),
+        ("art:ProjectedGradientDescent", {"linf", "l2"}),
+        ("art:CarliniLInfMethod", {"linf"}),
+    ],
+)
+def test_an_attack_of_another_library_is_held_to_the_norm_that_is_its_own(guest: str, norms: set[str]) -> None:
+    attack = PeerAttack(*guest.split(":"))
+    assert {norm for norm in ("linf", "l2", "patch") if not threat_faults(attack, THREATS[norm])} == norms
+    assert not threat_faults(attack, None)
+
+
+@pytest.mark.peers
+def test_the_norms_of_torchattacks_are_those_of_its_documentation() -> None:
+    torchattacks = pytest.importorskip("torchattacks")
+    known = {"Linf": ("linf",), "L2": ("l2",), "L1 and L2": ("l2",), "L1": (), "L0": ()}
+    for name, norms in GUESTS["torchattacks"].items():
+        stated = re.search(r"Distance Measure\s*:\s*(.*)", getattr(torchattacks, name).__doc__)
+        assert stated is not None
+        assert known[stated.group(1).strip()] == norms, name
 
 
 def test_options_may_not_name_another_norm_than_the_threat() -> None:
