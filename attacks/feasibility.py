@@ -54,8 +54,8 @@ GUESTS: Mapping[str, Mapping[str, tuple[Norm, ...]]] = MappingProxyType(
 )
 """Norms of other libraries' attacks that have one of their own and cannot choose.
 
-torchattacks as its documentation says (3.5.1), of the toolbox those that their names or papers say. foolbox has it in the
-name: `L2PGD`, `LinfPGD`.
+torchattacks as its documentation says (3.5.1), of the toolbox those that their names or papers say. foolbox has it in
+the name: `L2PGD`, `LinfPGD`.
 """
 
 LIMITS: Mapping[str, Limits] = MappingProxyType(
