@@ -99,8 +99,8 @@ def resample(delta: Tensor, size: tuple[int, int]) -> Tensor:
     return resized[0]
 
 
-def eight_bit(pixels: Tensor) -> Tensor:
-    """Return `pixels` `[B,3,H,W]`, floating in [0, 1] and on the 8-bit grid, as uint8.
+def nearest_levels(pixels: Tensor) -> Tensor:
+    """Return `pixels` `[B,3,H,W]`, floating in [0, 1] and on the 8-bit grid, as whole levels 0 to 255, float32.
 
     Raises:
         DataError: some value is no multiple of 1/255, so the image cannot be an 8-bit one.
@@ -109,9 +109,18 @@ def eight_bit(pixels: Tensor) -> Tensor:
     check_pixels(pixels)
     levels = pixels.detach().float() * 255
     nearest = levels.round()
-    if float((levels - nearest).abs().max()) > 1e-2:
+    if float(levels.sub_(nearest).abs_().max()) > 1e-2:
         raise DataError("expected images on the 8-bit grid (multiples of 1/255); round them before they are attacked")
-    return nearest.to(torch.uint8)
+    return nearest
+
+
+def eight_bit(pixels: Tensor) -> Tensor:
+    """Return `pixels` `[B,3,H,W]`, floating in [0, 1] and on the 8-bit grid, as uint8.
+
+    Raises:
+        As `nearest_levels` does.
+    """
+    return nearest_levels(pixels).to(torch.uint8)
 
 
 def deliver(pixels: Tensor, delta: Tensor, threat: Threat | None) -> Tensor:

@@ -108,7 +108,9 @@ def _conditions(entry: RobustEntry, value: StepValue, images: int) -> dict[str, 
 
 def _quantities(ledger: pd.DataFrame, curve: SizeCurve | None) -> dict[str, Quantity]:
     found: dict[str, Quantity] = {}
-    hits = ledger[ledger["success"].to_numpy(bool)] if "success" in ledger else ledger[ledger["attack"] != ""]
+    fallen = ledger["success"].to_numpy(bool) if "success" in ledger else (ledger["attack"] != "").to_numpy()
+    # An image that is wrong when clean needed no perturbation: its size of 0 would pull the medians down.
+    hits = ledger[fallen & (column(ledger, "clean") == column(ledger, "label"))]
     for name, unit, meaning in (
         ("linf", "of [0, 1]", "median largest change of a pixel, successful images"),
         ("l2", "on [0, 1]", "median Euclidean length, successful images"),
@@ -187,17 +189,22 @@ def _checks(checks: Mapping[str, Any], doubts: set[str]) -> tuple[AttackCheck, .
         return ()
     total, clean = checks["images"], _integers(checks["clean"])
     changed = int((_integers(checks["zero"]["adversarial"]) != _integers(checks["again"])).sum())
-    hits = {name: sum(checks[name]["success"]) for name in ("once", "twice", "large") if name in checks}
+    right = clean == _integers(checks["labels"])
+    hits = {
+        name: int((np.array(checks[name]["success"], bool) & right).sum())
+        for name in ("once", "twice", "large")
+        if name in checks
+    }
     again = int((_integers(checks["again"]) != clean).sum())
     rows = [("two clean passes", f"{again} of {total} predictions differ", "epsilon-zero" if again else "")]
     told = f"{changed} of {total} predictions differ from the clean ones"
     rows.append(("epsilon 0", told, "epsilon-zero" if changed else ""))
     if "twice" in hits:
-        told = f"{hits['twice']} of {total} images fooled, {hits['once']} with the iterations of the plan"
+        told = f"{hits['twice']} of {right.sum()} right images fooled, {hits['once']} with the iterations of the plan"
         rows.append(("twice the iterations", told, "still-rising"))
     if "large" in hits:
-        right = int((_integers(checks["large"]["adversarial"]) == _integers(checks["labels"])).sum())
-        told = f"{right} of {total} images still right, {hits['large']} fooled ({hits['once']} at the plan's size)"
+        kept = int((_integers(checks["large"]["adversarial"]) == _integers(checks["labels"])).sum())
+        told = f"{kept} of {total} images still right, {hits['large']} fooled ({hits['once']} at the plan's size)"
         rows.append(("linf 0.5", told, "above-chance"))
         rows.append(("success by size", told, "not-monotone"))
     return tuple(AttackCheck(name, text, code if code in doubts else "") for name, text, code in rows)

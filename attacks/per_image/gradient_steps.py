@@ -17,7 +17,7 @@ class Move(Protocol):
     """How a gradient becomes a step."""
 
     def __call__(self, gradient: Tensor) -> Tensor:
-        """Return the step of each image in levels, `[B,3,H,W]`."""
+        """Return the step of each image in levels, `[B,3,H,W]`. `gradient` may be written over."""
         ...
 
     def only(self, chosen: Tensor) -> "Move":
@@ -222,7 +222,7 @@ def climb(
             task, move, current = task.only(~reached), move.only(~reached), current[~reached]
             if not len(task):
                 return task
-        current = task.bounded(current + move(gradient))
+        current = task.bound(move(gradient).add_(current))
         steps[task.rows] += 1
     delta[task.rows] = task.deliverable(current) if math.isfinite(confidence) else current
     return task
@@ -240,7 +240,8 @@ class _Steepest:
         return cls(threat, share * (whole_levels(threat) if threat.norm == "linf" else 255 * threat.epsilon))
 
     def __call__(self, gradient: Tensor) -> Tensor:
-        return self.threat.steepest(gradient).mul_(self.length)
+        steepest = gradient.sign_() if self.threat.norm == "linf" else self.threat.steepest(gradient)
+        return steepest.mul_(self.length)
 
     def only(self, chosen: Tensor) -> "_Steepest":  # noqa: ARG002 (every image steps alike)
         return self
@@ -257,7 +258,7 @@ class _Momentum:
     def __call__(self, gradient: Tensor) -> Tensor:
         size = torch.linalg.vector_norm(gradient.flatten(1), ord=1, dim=1)[:, None, None, None]
         self.sum.mul_(self.decay).add_(gradient.div_(size.clamp_min(torch.finfo(size.dtype).tiny)))
-        return self.straight(self.sum)
+        return self.straight(gradient.copy_(self.sum))
 
     def only(self, chosen: Tensor) -> "_Momentum":
         return _Momentum(self.straight, self.decay, self.sum[chosen])
@@ -265,20 +266,21 @@ class _Momentum:
 
 def _random_starts(task: ImageTask, threat: Threat, seeds: Tensor) -> Tensor:
     """Return one start an image in levels, uniform in the ball, clipped to the images."""
-    shape = tuple(task.original.shape[1:])
-    starts = torch.stack([_random_start(shape, threat, int(seed)) for seed in seeds.tolist()])
-    return task.bounded(starts.to(task.original))
+    starts = torch.empty(task.original.shape)
+    for start, seed in zip(starts, seeds.tolist(), strict=True):
+        _random_start(start, threat, torch.Generator().manual_seed(int(seed) % 2**63))
+    return task.bound(starts.to(task.original))
 
 
-def _random_start(shape: tuple[int, ...], threat: Threat, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed % 2**63)
+def _random_start(start: Tensor, threat: Threat, generator: torch.Generator) -> None:
+    """Write one start `[3,H,W]` in levels, uniform in the ball."""
     if threat.norm == "linf":
         most = whole_levels(threat)
-        return torch.randint(-most, most + 1, shape, generator=generator).float()
-    towards = torch.randn(shape, generator=generator)
-    radius = 255 * threat.epsilon * torch.rand((), generator=generator) ** (1 / towards.numel())
-    start: Tensor = towards * (radius / towards.norm())
-    return start
+        start.random_(-most, most + 1, generator=generator)
+        return
+    start.normal_(generator=generator)
+    radius = 255 * threat.epsilon * torch.rand((), generator=generator) ** (1 / start.numel())
+    start.mul_(radius / start.norm())
 
 
 def _check_confidence(confidence: float) -> None:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from attacks.delivery import eight_bit
+from attacks.delivery import nearest_levels
 from attacks.threat import Threat
 from wolfhound.classifier import Classifier
 from wolfhound.errors import PlanError
@@ -56,7 +56,7 @@ class ImageTask:
         Raises:
             DataError: some pixel is no multiple of 1/255.
         """
-        original = eight_bit(pixels).to(pixels.dtype)
+        original = nearest_levels(pixels).to(pixels.dtype)
         rows = torch.arange(len(targets), device=pixels.device)
         return cls(classifier, original, targets, targeted, threat, rows, torch.zeros_like(targets))
 
@@ -117,13 +117,17 @@ class ImageTask:
 
         linf: epsilon is taken down to whole levels, beyond which nothing can be delivered.
         """
+        return self.bound(delta.clone())
+
+    def bound(self, delta: Tensor) -> Tensor:
+        """Do the same to `delta` itself, and return it. A new tensor costs far more than the arithmetic on it."""
         if self.threat is not None and self.threat.norm == "linf":
             most = whole_levels(self.threat)
-            delta = delta.clamp(-most, most)
+            delta.clamp_(-most, most)
         elif self.threat is not None:
             shrink = 255 * self.threat.epsilon / _lengths(delta).clamp_min(_TINY)
-            delta = delta * shrink.clamp_max_(1).to(delta.dtype)[:, None, None, None]
-        return (self.original + delta).clamp_(0, 255).sub_(self.original)
+            delta.mul_(shrink.clamp_max_(1).to(delta.dtype)[:, None, None, None])
+        return delta.add_(self.original).clamp_(0, 255).sub_(self.original)
 
     def deliverable(self, delta: Tensor) -> Tensor:
         """Return `delta` as it can be delivered: bounded, clipped and in whole levels.
@@ -134,17 +138,17 @@ class ImageTask:
         if self.threat is None or self.threat.norm == "linf":
             return self.bounded(delta).round_()
         low = torch.zeros(len(self), dtype=delta.dtype, device=delta.device)
-        high = torch.full_like(low, MOST_STRETCH)
+        high, stretched = torch.full_like(low, MOST_STRETCH), torch.empty_like(delta)
         most = _lengths(delta).clamp_max(255 * self.threat.epsilon * (1 - _ROUND_OFF))
         for _ in range(_BISECTIONS):
             scale = (low + high) / 2
-            fits = _lengths(self._stretched(delta, scale)) <= most
+            fits = _lengths(self._stretch(delta, scale, stretched)) <= most
             low, high = torch.where(fits, scale, low), torch.where(fits, high, scale)
-        return self._stretched(delta, low)
+        return self._stretch(delta, low, stretched)
 
-    def _stretched(self, delta: Tensor, scale: Tensor) -> Tensor:
-        moved = self.original + delta * scale[:, None, None, None]
-        return moved.round_().clamp_(0, 255).sub_(self.original)
+    def _stretch(self, delta: Tensor, scale: Tensor, into: Tensor) -> Tensor:
+        torch.mul(delta, scale[:, None, None, None], out=into)
+        return into.add_(self.original).round_().clamp_(0, 255).sub_(self.original)
 
     def look(self, delta: Tensor, *, objective: Objective, confidence: float) -> tuple[Tensor, Tensor, Tensor]:
         """Return which of the images have reached their goal, their levels, and the others' gradients.

@@ -12,7 +12,7 @@ from flows.audit import conduct, prepare
 from flows.audit_job import AuditJob
 from flows.conclusion import _left_out
 from flows.ledgers import read_csv
-from flows.robust_findings import _black_box_doubt, _check_doubts, _checks
+from flows.robust_findings import _black_box_doubt, _check_doubts, _checks, _quantities
 from flows.robust_stage import robust_entries
 from flows.table_stage import judged_on
 from flows.universal_stage import best_run, universal_entries
@@ -109,7 +109,10 @@ def test_the_checks_name_the_doubt_that_they_raise_and_no_other() -> None:
     }
     rows = {row.name: row for row in _checks(checks, {"still-rising", "epsilon-zero"})}
     assert [row.doubt for row in rows.values()] == ["", "epsilon-zero", "still-rising"]
-    assert rows["twice the iterations"].outcome == "4 of 4 images fooled, 0 with the iterations of the plan"
+    assert rows["twice the iterations"].outcome == "4 of 4 right images fooled, 0 with the iterations of the plan"
+    wrong = checks | {"clean": [1, 1, 2, 3], "again": [1, 1, 2, 3], "once": {"success": [True, *few[1:]]}}
+    told = {row.name: row.outcome for row in _checks(wrong, set())}["twice the iterations"]
+    assert told == "3 of 3 right images fooled, 0 with the iterations of the plan"
     assert _checks({}, set()) == ()
 
 
@@ -235,6 +238,13 @@ def test_the_curve_of_an_attack_starts_at_the_clean_accuracy_and_ends_at_zero(ev
     assert shares == sorted(shares, reverse=True)
     assert shares[-1] == 0.0
     assert 0 < finding.quantities["median ssim"].value <= 1
+
+
+def test_sizes_are_of_images_that_had_to_be_changed() -> None:
+    rows = {"label": [0, 0, 0], "clean": [1, 1, 0], "success": [True] * 3, "linf": [0.0, 0.0, 0.1], "l2": [0, 0, 2.0]}
+    single = pd.DataFrame(rows | {"queries": [1, 1, 7]})
+    found = _quantities(single, None)
+    assert {name: found[name].value for name in found} == {"median linf": 0.1, "median l2": 2.0, "median queries": 7.0}
 
 
 def test_an_attack_through_a_surrogate_asks_the_judged_network_nothing(job: AuditJob, evidence: Evidence) -> None:
