@@ -8,6 +8,7 @@ from typing import ClassVar
 import hypothesis
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -101,7 +102,7 @@ def unrounded(original: np.ndarray, noise: np.ndarray, threat: Threat | None) ->
 )
 @hypothesis.settings(max_examples=40)
 def test_every_cell_of_the_ledger_follows_from_the_proposal_alone(
-    tmp_path_factory,  # type: ignore[no-untyped-def]
+    tmp_path_factory: pytest.TempPathFactory,
     seed: int,
     count: int,
     batch: int,
@@ -187,7 +188,7 @@ class Compared(nn.Module):
 )
 @hypothesis.settings(max_examples=15)
 def test_the_search_over_epsilon_finds_what_each_image_needs_and_nothing_above_the_largest(
-    tmp_path_factory,  # type: ignore[no-untyped-def]
+    tmp_path_factory: pytest.TempPathFactory,
     needs: list[int],
     wrong: set[int],
     largest: int,
@@ -215,7 +216,7 @@ def test_the_search_over_epsilon_finds_what_each_image_needs_and_nothing_above_t
 )
 @hypothesis.settings(max_examples=15)
 def test_the_worst_an_image_is_the_first_attack_that_breaks_it_as_if_each_image_were_alone(
-    tmp_path_factory,  # type: ignore[no-untyped-def]
+    tmp_path_factory: pytest.TempPathFactory,
     seed: int,
     count: int,
     batch: int,
@@ -241,7 +242,7 @@ def test_the_worst_an_image_is_the_first_attack_that_breaks_it_as_if_each_image_
 
 @hypothesis.given(seed=st.integers(0, 2**31))
 @hypothesis.settings(max_examples=5)
-def test_seeds_drawn_for_a_run_are_its_own_for_each_image(tmp_path_factory, seed: int) -> None:  # type: ignore[no-untyped-def]
+def test_seeds_drawn_for_a_run_are_its_own_for_each_image(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     seen: list[int] = []
 
     class Noting(Wild):
