@@ -67,7 +67,7 @@ class FastGradient:
         task = ImageTask.of(classifier, pixels, targets, bound, targeted=self.targeted)
         delta, steps = torch.zeros_like(pixels), torch.zeros_like(targets)
         climb(task, delta, steps, _Steepest.of(bound, 1.0), self.objective, most_steps=1, confidence=0.0)
-        return ImageProposal(task.shown(delta), steps.cpu(), task.queries.cpu())
+        return ImageProposal(task.show(delta), steps.cpu(), task.queries.cpu())
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class ProjectedGradient:
                 left = left.only(~left.holds(delta[left.rows].round(), self.confidence))
             if not len(left):
                 break
-        return ImageProposal(task.shown(delta), steps.cpu(), task.queries.cpu())
+        return ImageProposal(task.show(delta), steps.cpu(), task.queries.cpu())
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class MomentumGradient:
         delta, steps = torch.zeros_like(pixels), torch.zeros_like(targets)
         move = _Momentum(_Steepest.of(bound, 1 / self.most_steps), self.decay, torch.zeros_like(pixels))
         climb(task, delta, steps, move, self.objective, most_steps=self.most_steps, confidence=self.confidence)
-        return ImageProposal(task.shown(delta), steps.cpu(), task.queries.cpu())
+        return ImageProposal(task.show(delta), steps.cpu(), task.queries.cpu())
 
 
 def climb(
@@ -214,7 +214,7 @@ def climb(
     the last iterate: the judge does. It is left in whole levels, unless the images never stop and the papers' own
     iterate is wanted.
     """
-    current = delta[task.rows]
+    current = delta if len(task) == len(delta) else delta[task.rows]
     for _ in range(most_steps):
         reached, current, gradient = task.look(current, objective=objective, confidence=confidence)
         if bool(reached.any()):
@@ -224,7 +224,11 @@ def climb(
                 return task
         current = task.bound(move(gradient).add_(current))
         steps[task.rows] += 1
-    delta[task.rows] = task.deliverable(current) if math.isfinite(confidence) else current
+    last = task.deliverable(current, spare=False) if math.isfinite(confidence) else current
+    if len(task) == len(delta):
+        delta.copy_(last)
+    else:
+        delta[task.rows] = last
     return task
 
 

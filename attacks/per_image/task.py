@@ -73,6 +73,10 @@ class ImageTask:
         """Return the pixels in [0, 1] that `delta` (levels, `[B,3,H,W]`, within the bounds) makes of the images."""
         return (self.original + delta).div_(255)
 
+    def show(self, delta: Tensor) -> Tensor:
+        """Return the same, written over `delta`."""
+        return delta.add_(self.original).div_(255)
+
     def logits(self, pixels: Tensor) -> Tensor:
         """Return the logits of `pixels`, versions of the images, and count the question."""
         self.queries[self.rows] += 1
@@ -129,14 +133,14 @@ class ImageTask:
             delta.mul_(shrink.clamp_max_(1).to(delta.dtype)[:, None, None, None])
         return delta.add_(self.original).clamp_(0, 255).sub_(self.original)
 
-    def deliverable(self, delta: Tensor) -> Tensor:
-        """Return `delta` as it can be delivered: bounded, clipped and in whole levels.
+    def deliverable(self, delta: Tensor, *, spare: bool = True) -> Tensor:
+        """Return `delta` as it can be delivered: bounded, clipped and in whole levels (written over it unless spared).
 
         L2: the longest multiple that, rounded, is no longer than `delta` was. Rounding takes small changes away, so the
         rounded perturbation itself would leave part of the ball unused.
         """
         if self.threat is None or self.threat.norm == "linf":
-            return self.bounded(delta).round_()
+            return self.bound(delta.clone() if spare else delta).round_()
         low = torch.zeros(len(self), dtype=delta.dtype, device=delta.device)
         high, stretched = torch.full_like(low, MOST_STRETCH), torch.empty_like(delta)
         most = _lengths(delta).clamp_max(255 * self.threat.epsilon * (1 - _ROUND_OFF))
