@@ -5,8 +5,9 @@ from functools import partial
 
 from attacks import registry
 from attacks.corruptions.registry import chosen_corruptions
-from explainers.registry import EXPLAINERS, explainer
+from explainers.registry import explainer
 from flows.audit_job import AuditJob
+from flows.gradient_check import black_boxes, gradient_faults
 from flows.universal_stage import planned_attack
 from wolfhound.errors import PlanError, fault_list
 from wolfhound.plan import NaturalSection
@@ -31,7 +32,9 @@ def check_against_registries(job: AuditJob) -> None:
     for i, natural in enumerate(job.plan.natural):
         faults += _corruption_faults(f"natural[{i}]", natural)
     for i, inside in enumerate(job.plan.inside):
-        faults += [f"inside[{i}]: {_explainer_fault(name)}" for name in inside.methods if name not in EXPLAINERS]
+        found = [_explainer_fault(name) for name in inside.methods]
+        faults += [f"inside[{i}]: {fault}" for fault in found if fault]
+    faults += gradient_faults(job.plan, black_boxes(job.plan))
     if faults:
         raise PlanError(fault_list(f"{len(faults)} fault(s) in the plan:", faults))
 
@@ -39,7 +42,7 @@ def check_against_registries(job: AuditJob) -> None:
 def _explainer_fault(name: str) -> str:
     try:
         explainer(name)
-    except ValueError as error:
+    except (ValueError, PlanError) as error:
         return str(error)
     return ""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flows.audit_job import AuditJob
 from flows.opened import once
-from wolfhound import demonstration, loading, sources
+from wolfhound import demonstration, sources
 from wolfhound.errors import DataError
 from wolfhound.images import ImageSet, Splits, split
 from wolfhound.plan import (
@@ -16,6 +16,7 @@ from wolfhound.plan import (
     TorchvisionImages,
 )
 from wolfhound.progress import Progress, silent
+from wolfhound.sources.imagenet_names import imagenet_class_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ def _read_folder(section: FolderImages, cache: Path, wanted: int, progress: Prog
         size=pair(section.size),
         fit=_fit(section.fit, section.size),
         labels=section.labels,
-        class_names=_class_names(section.class_names),
+        class_names=named_classes(section.class_names),
         limit_per_class=section.limit_per_class,
         at_least=wanted,
         progress=progress,
@@ -100,7 +101,7 @@ def _read_csv(section: CsvImages, cache: Path, wanted: int, progress: Progress) 
         cache=cache,
         size=pair(section.size),
         fit=_fit(section.fit, section.size),
-        class_names=_class_names(section.class_names),
+        class_names=named_classes(section.class_names),
         at_least=wanted,
         progress=progress,
     )
@@ -144,12 +145,20 @@ def _fit_text(section: FitSection, size: int | tuple[int, int]) -> str:
     return f"shorter side resized to {_shorter_side(section, size)}, centre {height}x{width} cut out"
 
 
-def _class_names(wanted: str | Path) -> tuple[str, ...] | None:
-    if wanted in ("folders", "labels"):
+def named_classes(wanted: str | Path | tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the class names that a plan gives, or None where they are those of the folders, the labels or the images.
+
+    Raises:
+        DataError: a file of class names cannot be read.
+    """
+    if isinstance(wanted, tuple):
+        return wanted
+    if wanted in ("folders", "labels", "images"):
         return None
     if wanted == "imagenet":
-        return loading.imagenet_class_names()
+        return imagenet_class_names()
     try:
-        return tuple(line.strip() for line in Path(wanted).read_text().splitlines() if line.strip())
-    except OSError as error:
-        raise DataError(f"expected class names at {wanted}, one a line, but: {error.strerror}") from error
+        text = Path(wanted).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise DataError(f"expected class names at {wanted}, one a line, but it cannot be read: {error}") from error
+    return tuple(line.strip() for line in text.splitlines() if line.strip())

@@ -11,8 +11,8 @@ from wolfhound.errors import PlanError, fault_list
 from wolfhound.plan import AuditPlan
 from wolfhound.store import sha256
 
-_PATH_KEYS = ("path", "root", "file", "output", "cache", "weights", "class_names")
-_WORDS = {"folders", "labels", "imagenet", "random"}
+_PATH_KEYS = ("path", "root", "file", "folder", "annotations", "output", "cache", "weights", "class_names")
+_WORDS = {"folders", "labels", "images", "imagenet", "random"}
 
 
 @dataclass(frozen=True)
