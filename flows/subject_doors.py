@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flows.subject_images import named_classes, pair
+from flows.subject_sources import named_classes, pair
 from wolfhound import loading
 from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.errors import ModelError

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.errors import ModelError, fault_list
 from wolfhound.extras import extra_module
+from wolfhound.hub import fetch_snapshot
 from wolfhound.loading.finish import finish
-from wolfhound.loading.hub import fetch_snapshot
 
 Channel = tuple[float, float, float]
 

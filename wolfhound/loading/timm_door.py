@@ -11,8 +11,8 @@ from torch import nn
 from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.errors import ModelError
 from wolfhound.extras import extra_module
+from wolfhound.hub import fetch_snapshot
 from wolfhound.loading.finish import finish
-from wolfhound.loading.hub import fetch_snapshot
 from wolfhound.loading.weights import load_into, read_state
 from wolfhound.sources.imagenet_names import imagenet_class_names
 

@@ -95,12 +95,16 @@ class PictureArray:
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture with its label, and where they exist its object mask and the name of its group."""
+    """A picture with its label, and where they exist its object mask, the name of its group, and named attributes.
+
+    Every entry of a listing has attributes of the same names, in the same order.
+    """
 
     picture: Picture
     label: int
     mask: Picture | None = None
     group: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
