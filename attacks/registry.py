@@ -88,7 +88,11 @@ def make_image(name: str, options: Mapping[str, object], *, targeted: bool | Non
         PlanError: no such attack, options that it does not have or cannot use (all of them are listed), or a goal that
             it does not have.
     """
-    made = peer_attack(name, options) if is_peer(name) else _make(IMAGE, "per-image", name, options)
+    made = (
+        peer_attack(name, options)
+        if is_peer(name) and not is_plugin(name)
+        else _make(IMAGE, "per-image", name, options)
+    )
     attack = cast(ImageAttack, made)
     if targeted is None or attack.targeted == targeted:
         return attack
@@ -110,7 +114,7 @@ def make(name: str, options: Mapping[str, object]) -> UniversalAttack | ImageAtt
     Raises:
         PlanError: no such attack, or options that it does not have or cannot use; all of them are listed.
     """
-    if is_peer(name):
+    if is_peer(name) and not is_plugin(name):
         return cast(ImageAttack, peer_attack(name, options))
     everything: dict[str, type] = {**UNIVERSAL, **IMAGE}
     return cast(UniversalAttack | ImageAttack, _make(everything, "universal or per-image", name, options))
@@ -149,10 +153,12 @@ def _plugged(kind: str, name: str) -> type:
         PlanError: there is no such plug-in, or it is no attack of this kind.
     """
     attack = plugged("wolfhound.attacks", name)
-    wanted = "proposals" if kind == "universal" else "propose"
-    able = [each for each in ("propose", "proposals") if callable(getattr(attack, each, None))]
-    if not isinstance(attack, type) or not is_dataclass(attack) or (wanted not in able and "or" not in kind):
-        raise PlanError(f"{name}: expected a {kind} attack (a dataclass with the method {wanted}), got {attack!r}")
+    wanted = [method for method, word in (("propose", "per"), ("proposals", "universal")) if word in kind]
+    able = any(callable(getattr(attack, method, None)) for method in wanted)
+    if not isinstance(attack, type) or not is_dataclass(attack) or not able:
+        raise PlanError(
+            f"{name}: expected a {kind} attack (a dataclass with the method {' or '.join(wanted)}), got {attack!r}"
+        )
     return attack
 
 

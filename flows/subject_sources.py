@@ -1,4 +1,4 @@
-"""From an image section of the plan to the source that reads it, for those beyond the first four; and what all share."""
+"""From an image section of the plan to the source that reads it, beyond the first four; and what all share."""
 
 from pathlib import Path
 

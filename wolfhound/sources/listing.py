@@ -1,6 +1,8 @@
 """What a source found before anything is decoded: pictures, labels and every fault so far."""
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -53,9 +55,12 @@ class PictureFile:
         """Return the picture at `path`.
 
         Raises:
-            OSError: there is no such file, or it may not be looked at.
+            OSError: there is no such file, it may not be looked at, or it is a pipe or a device, which has no end.
         """
-        return cls(path, origin, file_stamp(path.stat()))
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file")
+        return cls(path, origin, file_stamp(status))
 
     @property
     def signature(self) -> bytes:
