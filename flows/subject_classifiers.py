@@ -120,4 +120,5 @@ def describe(classifier: Classifier) -> Subject:
         classes=len(classifier.class_names),
         mean=classifier.preprocessing.mean,
         std=classifier.preprocessing.std,
+        weights_seen=classifier.differentiable,
     )

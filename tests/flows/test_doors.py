@@ -93,6 +93,7 @@ def test_a_file_and_a_server_of_one_network_get_the_same_findings(server: Server
         "3 classes, outputs reordered by name: output 2 is 'blue', output 0 is 'red'"
     )
     (subject,) = (subject for subject in evidence.subjects if subject.name == "server")
+    assert not subject.weights_seen
     assert "weights unseen" in subject.provenance
     assert "outputs reordered by name" in subject.provenance
 
