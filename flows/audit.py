@@ -18,6 +18,7 @@ from flows.clean_stage import clean_finding, measure_clean, stored_doubts
 from flows.comparing import earlier_of, record_comparison
 from flows.conclusion import conclude, image_records
 from flows.environment import machine, versions
+from flows.gradient_check import check_opened
 from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
 from flows.ledgers import csv_bytes
 from flows.natural_stage import measure_natural, natural_entries, natural_finding
@@ -28,7 +29,7 @@ from flows.robust_findings import robust_finding
 from flows.robust_stage import attack_robust, robust_entries
 from flows.run_folder import locked
 from flows.steps import StepValue, reused_steps
-from flows.subject_classifiers import describe, layout_of, open_classifier, open_loadable
+from flows.subject_classifiers import classes_of, describe, layout_of, open_classifier, open_loadable
 from flows.table_stage import evaluate, judged_on
 from flows.targeted_stage import fool, targeted_entries, targeted_finding
 from flows.universal_findings import (
@@ -76,6 +77,7 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
     check_replayed(job)
     open_loadable(job, progress=progress)
     check_against_classes(job)
+    check_opened(job)
     check_layers(job)
     earlier_of(job)
 
@@ -105,7 +107,9 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
 
 
 def _layouts(job: AuditJob) -> dict[str, str]:
-    return {f"memory layout of {name}": layout_of(job, name) for name in job.plan.classifier_names}
+    names = job.plan.classifier_names
+    layouts = {f"memory layout of {name}": layout_of(job, name) for name in names}
+    return {**layouts, **{f"classes of {name}": classes_of(job, name) for name in names}}
 
 
 def conduct(

@@ -1,9 +1,10 @@
 """What only the registries know about a plan: attacks and their options, corruptions and explainers."""
 
 from attacks.corruptions.registry import chosen_corruptions
-from explainers.registry import EXPLAINERS, explainer
+from explainers.registry import explainer
 from flows.attack_checks import unmakeable, unworkable
 from flows.audit_job import AuditJob
+from flows.gradient_check import black_boxes, gradient_faults
 from wolfhound.errors import PlanError, fault_list
 from wolfhound.plan import NaturalSection
 
@@ -18,7 +19,9 @@ def check_against_registries(job: AuditJob) -> None:
     for i, natural in enumerate(job.plan.natural):
         faults += _corruption_faults(f"natural[{i}]", natural)
     for i, inside in enumerate(job.plan.inside):
-        faults += [f"inside[{i}]: {_explainer_fault(name)}" for name in inside.methods if name not in EXPLAINERS]
+        found = [_explainer_fault(name) for name in inside.methods]
+        faults += [f"inside[{i}]: {fault}" for fault in found if fault]
+    faults += gradient_faults(job.plan, black_boxes(job.plan))
     if faults:
         raise PlanError(fault_list(f"{len(faults)} fault(s) in the plan:", faults))
 
@@ -26,7 +29,7 @@ def check_against_registries(job: AuditJob) -> None:
 def _explainer_fault(name: str) -> str:
     try:
         explainer(name)
-    except ValueError as error:
+    except (ValueError, PlanError) as error:
         return str(error)
     return ""
 

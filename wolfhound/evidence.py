@@ -179,7 +179,11 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Subject:
-    """An audited classifier, as far as a reader needs to know it."""
+    """An audited classifier, as far as a reader needs to know it.
+
+    Where the weights were not seen (`weights_seen` false: a model server), their digest is of what stands for them, as
+    the provenance says, and `parameters` means nothing.
+    """
 
     name: str
     architecture: str
@@ -190,6 +194,7 @@ class Subject:
     classes: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    weights_seen: bool = True
 
 
 @dataclass(frozen=True)

@@ -17,87 +17,36 @@ from wolfhound.plan_attacks import (
     ThreatSection,
     UniversalSection,
 )
-from wolfhound.plan_base import Channel, Name, Names, Section, Share, Size, parse_fraction
+from wolfhound.plan_base import Name, Names, Section, Share, parse_fraction
+from wolfhound.plan_classifiers import (
+    DemonstrationClassifier,
+    FactoryClassifier,
+    Subject,
+    TorchvisionClassifier,
+)
+from wolfhound.plan_images import CsvImages, DemonstrationImages, FitSection, FolderImages, Images, TorchvisionImages
 
 __all__ = [
     "PLAN_FORMAT",
     "AuditPlan",
+    "CsvImages",
+    "DemonstrationClassifier",
+    "DemonstrationImages",
+    "FactoryClassifier",
+    "FitSection",
+    "FolderImages",
     "NaturalSection",
     "ReplaySection",
     "RobustSection",
     "TargetedSection",
     "ThreatSection",
+    "TorchvisionClassifier",
+    "TorchvisionImages",
     "UniversalSection",
     "parse_fraction",
 ]
 
 PLAN_FORMAT = 1
-
-
-class FitSection(Section):
-    """How a photograph becomes an image of the set's size."""
-
-    method: Literal["crop", "squash"] = Field(
-        "crop", description="crop: resize the shorter side, then cut the centre; squash: resize the whole image"
-    )
-    shorter_side: int | None = Field(None, gt=0, description="for crop; by default size * 256 / 224")
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
-    upright: bool = Field(
-        True, description="turn photographs as their EXIF orientation says; torchvision's own evaluation does not"
-    )
-
-
-class DemonstrationImages(Section):
-    """The generated image set of ten classes with a planted confounder."""
-
-    source: Literal["demonstration"]
-    count: int = Field(5000, ge=100)
-    confounding: Annotated[float, Field(ge=0.5, le=1)] = 0.5
-    seed: int = Field(1, ge=0)
-
-
-class FolderImages(Section):
-    """A folder with one folder of images per class."""
-
-    source: Literal["folder"]
-    path: Path
-    size: Size = 224
-    fit: FitSection = FitSection()
-    labels: Literal["folder_order", "leading_index", "class_name"] = Field(
-        "folder_order",
-        description="folder_order: the sorted folder names are the classes; leading_index: a folder's name begins with "
-        "the classifier's class index, as in 0207_golden_retriever; class_name: it is one of class_names",
-    )
-    class_names: Literal["folders", "imagenet"] | Path = Field(
-        "folders", description="folders, imagenet, or a text file with one class name a line"
-    )
-    limit_per_class: int | None = Field(None, gt=0)
-
-
-class CsvImages(Section):
-    """A CSV file with the columns path and label, and where they exist mask and group."""
-
-    source: Literal["csv"]
-    path: Path
-    root: Path | None = Field(None, description="folder that the paths are relative to; by default the CSV's own")
-    size: Size = 224
-    fit: FitSection = FitSection()
-    class_names: Literal["labels", "imagenet"] | Path = "labels"
-
-
-class TorchvisionImages(Section):
-    """A data set in torchvision's layout on disk."""
-
-    source: Literal["torchvision"]
-    dataset: Literal["cifar10", "cifar100", "imagenet"]
-    root: Path
-    split: Literal["train", "val", "test"] = "val"
-    size: Size | None = Field(None, description="by default 32 for CIFAR, 224 for ImageNet")
-    fit: FitSection = FitSection()
-    download: bool = False
-
-
-Images = Annotated[DemonstrationImages | FolderImages | CsvImages | TorchvisionImages, Field(discriminator="source")]
 
 
 class SplitSection(Section):
@@ -106,50 +55,6 @@ class SplitSection(Section):
     craft: int = Field(gt=0)
     select: int = Field(gt=0)
     report: int = Field(gt=0)
-
-
-class PreprocessingSection(Section):
-    """Overrides of what the weights carry: channel means and deviations on the [0, 1] scale, and the input size."""
-
-    mean: Channel | None = None
-    std: Channel | None = None
-    input_size: Size | None = None
-
-
-class DemonstrationClassifier(Section):
-    """One of the six architecture families at reduced width, trained on the demonstration images on first use."""
-
-    source: Literal["demonstration"]
-    name: Name
-    architecture: Literal["vgg_f", "caffenet", "googlenet", "vgg16", "vgg19", "resnet152"]
-
-
-class TorchvisionClassifier(Section):
-    """A torchvision classifier, or vgg_f or caffenet, by its name."""
-
-    source: Literal["torchvision"]
-    name: Name
-    architecture: str
-    weights: str = Field(
-        "DEFAULT", description='DEFAULT, a torchvision weights name, a local .pth or .safetensors file, or "random"'
-    )
-    arguments: dict[str, int | float | str | bool | None] = Field({}, description="further arguments of the builder")
-    preprocessing: PreprocessingSection = PreprocessingSection()
-
-
-class FactoryClassifier(Section):
-    """A function or class in a Python file of yours that returns the network."""
-
-    source: Literal["factory"]
-    name: Name
-    file: Path
-    callable: str
-    arguments: dict[str, int | float | str | bool | None] = Field(default_factory=dict)
-    weights: Path | None = None
-    preprocessing: PreprocessingSection
-
-
-Subject = Annotated[DemonstrationClassifier | TorchvisionClassifier | FactoryClassifier, Field(discriminator="source")]
 
 
 class DemonstrationBias(Section):
