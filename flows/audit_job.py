@@ -26,6 +26,7 @@ class AuditJob:
         cache: decoded images and trained demonstration classifiers; shared by audits.
         command: how a person runs it again, as findings print it.
         signing: whose key signs the report; None leaves it unsigned.
+        run_id: tells apart the runs that one process serves; nothing that is measured depends on it.
     """
 
     source: bytes
@@ -34,6 +35,7 @@ class AuditJob:
     cache: Path
     command: str
     signing: SigningChoice | None = None
+    run_id: str = ""
 
     @property
     def plan(self) -> AuditPlan:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flows.audit_job import AuditJob
 from flows.opened import once
+from flows.steps import only_looked_at, refused
 from flows.subject_images import OpenedImages, open_splits, pair
 from wolfhound import demonstration, loading
 from wolfhound.classifier import Classifier, Preprocessing
@@ -41,7 +42,7 @@ def _laid(job: AuditJob, name: str, progress: Progress) -> Laid:
         select = open_splits(job).splits.select
         return in_channels_last(classifier, select.load(slice(LAYOUT_SAMPLE)))
 
-    laid: Laid = once((job, "classifier", name), opened)
+    laid: Laid = once(job, ("classifier", name), opened)
     return laid
 
 
@@ -74,7 +75,7 @@ def _train(job: AuditJob, section: DemonstrationClassifier, images: OpenedImages
         job.cache / "classifiers",
         images.training,
         seed=job.seed("train", section.architecture),
-        progress=progress,
+        progress=refused if only_looked_at() else progress,
     )
     return replace(trained, name=section.name)
 
