@@ -77,6 +77,7 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
         sweep(job.root)
         job.store.write("plan.yaml", job.source)
         evidence = conduct(job, call=call, progress=progress, tally=tally)
+        job.store.gather()
         ran_on = {**machine(job.device), **_layouts(job)}
         record = RunRecord(started, _now(), ran_on, versions(), tally.seconds, tuple(sorted(tally.reused)))
         job.store.write_evidence(evidence, record)

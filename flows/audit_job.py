@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from flows.shared_store import SharedStore
 from flows.steps import Step
 from reports.signing.choice import SigningChoice
 from wolfhound.plan import AuditPlan
@@ -26,6 +27,7 @@ class AuditJob:
         cache: decoded images and trained demonstration classifiers; shared by audits.
         command: how a person runs it again, as findings print it.
         signing: whose key signs the report; None leaves it unsigned.
+        shared: URL at which the run folder is kept as well; empty where all processes share a disk.
         run_id: tells apart the runs that one process serves; nothing that is measured depends on it.
     """
 
@@ -36,6 +38,7 @@ class AuditJob:
     command: str
     signing: SigningChoice | None = None
     run_id: str = ""
+    shared: str = ""
 
     @property
     def plan(self) -> AuditPlan:
@@ -45,7 +48,7 @@ class AuditJob:
     @property
     def store(self) -> EvidenceStore:
         """The run folder's store."""
-        return EvidenceStore(self.root)
+        return SharedStore(self.root, self.shared) if self.shared else EvidenceStore(self.root)
 
     @property
     def plan_sha256(self) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import explain_command, gate_commands, process_settings, signing_commands
+from flows import explain_command, gate_commands, process_settings, serve_command, signing_commands
 from flows.execution import HERE, Execution
 from flows.signing_commands import Certificate, Chain, Key, LongTerm, Timestamp, Trust
 from reports.signing.choice import SigningChoice
@@ -65,6 +65,14 @@ Timeout = Annotated[
     float | None,
     typer.Option("--unit-timeout", envvar="WOLFHOUND_UNIT_TIMEOUT", help="Minutes that one unit may take."),
 ]
+Store = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="WOLFHOUND_STORE",
+        help="URL under which the run folder is kept as well, for workers without a common disk: s3://bucket/audits.",
+    ),
+]
 
 
 def main() -> None:
@@ -111,6 +119,7 @@ def run(
     runner: Runner = HERE,
     threads_per_unit: Threads = None,
     unit_timeout: Timeout = None,
+    store: Store = "",
 ) -> None:
     """Run an audit plan to its report, going on where an earlier run of it broke off."""
     command = f"wolfhound run {plan.name}"
@@ -120,7 +129,15 @@ def run(
         raise PlanError("expected --runner, --threads-per-unit and --unit-timeout only with Prefect")
     read = read_plan(plan)
     code = _audit(
-        read, command, output, cache, quiet=quiet, plain=without_prefect, signing=signing, execution=execution
+        read,
+        command,
+        output,
+        cache,
+        quiet=quiet,
+        plain=without_prefect,
+        signing=signing,
+        execution=execution,
+        store=store,
     )
     raise typer.Exit(code)
 
@@ -148,6 +165,7 @@ def _audit(
     plain: bool,
     signing: SigningChoice | None = None,
     execution: Execution = Execution(),  # noqa: B008 (frozen)
+    store: str = "",
 ) -> int:
     """Run an audit and return its exit code: bad input is told apart from a run that broke off."""
     execution.check_server()
@@ -159,11 +177,13 @@ def _audit(
     from flows.budgeting import budget_lines
     from flows.console import console_progress, say
     from flows.reuse import reuse_lines
+    from flows.shared_store import shared_url
     from flows.summary import summary_lines
 
     folder = plan.path.resolve().parent if plan.path else Path.cwd()
     root = (output or plan.plan.output or Path("runs") / plan.plan.name).resolve()
-    job = AuditJob(plan.source, folder, root, wanted_cache, command, signing)
+    shared = shared_url(store, root)
+    job = AuditJob(plan.source, folder, root, wanted_cache, command, signing, shared=shared)
     prepare(job, progress=console_progress(quiet=quiet))
     if not quiet:
         say(f"auditing {len(job.plan.classifiers)} classifier(s) into {root}")
@@ -278,6 +298,7 @@ def plan_schema() -> None:
 
 app.command("explain", epilog=explain_command.EPILOG)(explain_command.explain)
 app.command()(signing_commands.sign)
+app.command()(serve_command.serve)
 for command in (gate_commands.export, gate_commands.compare, gate_commands.approve, gate_commands.history):
     app.command()(command)
 app.add_typer(signing_commands.keys_app, name="keys")

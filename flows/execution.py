@@ -2,11 +2,28 @@
 
 import os
 from dataclasses import dataclass
+from enum import StrEnum
 
 from wolfhound.errors import PlanError
 
 HERE = "here"
 _KINDS = ("here", "processes:N", "dask:ADDRESS", "ray", "ray:ADDRESS")
+
+
+class Gate(StrEnum):
+    """Which verdict fails a scheduled run."""
+
+    NOT_MET = "not met"
+    INCONCLUSIVE = "inconclusive"
+    NEVER = "never"
+
+    def fails(self, exit_code: int) -> bool:
+        """Whether an audit that ends with this exit code fails the run.
+
+        >>> Gate.NOT_MET.fails(3), Gate.INCONCLUSIVE.fails(3), Gate.NEVER.fails(1)
+        (False, True, False)
+        """
+        return exit_code in {Gate.NOT_MET: (1,), Gate.INCONCLUSIVE: (1, 3), Gate.NEVER: ()}[self]
 
 
 @dataclass(frozen=True)

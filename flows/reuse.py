@@ -51,7 +51,7 @@ def _look(units: Sequence[Unit], found: dict[tuple[str, str], StepValue], to_do:
 
 def reuse_lines(job: AuditJob) -> Iterator[str]:
     """Yield what a person wants to know before a run that goes on; nothing where the run folder holds no step."""
-    if not (job.root / "steps").is_dir():
+    if not job.store.has_steps():
         return
     yield from _plan_lines(job)
     ahead = forecast(job)

@@ -6,6 +6,7 @@ through the evidence store, never through Prefect's results.
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from flows.console import console_progress, format_seconds
 from flows.execution import Execution
 from flows.retrying import RETRIES, RETRY_DELAYS_SECONDS, reason_to_retry
 from flows.runners import make_runner
-from flows.units import Call, Unit, UnitResult, work
+from flows.units import Unit, UnitResult, work
 from reports.signing.choice import SigningChoice
 from wolfhound.progress import Progress, silent
 
@@ -70,16 +71,19 @@ def audit_unit(unit: Unit, threads: int | None, progress: Progress | None) -> Un
     return result
 
 
-def through_prefect(units: Sequence[Unit], *, progress: Progress, execution: Execution) -> list[UnitResult]:
-    """Run units as Prefect tasks: one after another in this process, or handed to the flow's task runner together."""
+def through_prefect(
+    units: Sequence[Unit], *, progress: Progress, execution: Execution, runner: TaskRunner[Any] | None
+) -> list[UnitResult]:
+    """Run units as Prefect tasks: one after another in this process, or handed to the runner together."""
     named = [(_task_of(unit, execution), unit) for unit in units]
-    if not execution.elsewhere:
+    if runner is None:
         return [one(quote(unit), execution.threads, progress) for one, unit in named]
-    futures = [one.submit(quote(unit), execution.threads_per_unit, None) for one, unit in named]
+    threads = execution.threads_per_unit
+    futures = [runner.submit(one, {"unit": quote(unit), "threads": threads, "progress": None}) for one, unit in named]
     return [future.result() for future in futures]
 
 
-def _task_of(unit: Unit, execution: Execution) -> Any:
+def _task_of(unit: Unit, execution: Execution) -> Task[Any, UnitResult]:
     minutes = execution.timeout_minutes
     return audit_unit.with_options(
         name=unit.kind,
@@ -89,9 +93,19 @@ def _task_of(unit: Unit, execution: Execution) -> Any:
     )
 
 
-def prefect_call(execution: Execution) -> Call:
-    """Return the call of `flows.audit.run_audit` that makes every unit a Prefect task."""
-    return partial(through_prefect, execution=execution)
+def conducted(job: AuditJob, execution: Execution, *, progress: Progress) -> AuditResult:
+    """Run a prepared audit inside a flow run, its units as tasks, and show it on the server where one is named.
+
+    Raises:
+        PlanError: the runner has no server to report to, or is not installed; another audit holds the run folder.
+    """
+    runner = make_runner(execution)
+    with nullcontext() if runner is None else runner:
+        call = partial(through_prefect, execution=execution, runner=runner)
+        result = run_audit(job, call=call, progress=progress)
+    if server_is_named():
+        publish(result.evidence, job.root, result.seal)
+    return result
 
 
 @flow(name="wolfhound-audit", flow_run_name="audit into {output}", persist_result=False)
@@ -105,21 +119,16 @@ def audit_flow(
     signing: SigningChoice | None = None,
     execution: Execution = Execution(),  # noqa: B008 (frozen)
     run_id: str = "",
+    shared: str = "",
 ) -> AuditResult:
     """Run a prepared audit: `plan` is the text of a plan, `folder` what its relative paths are meant from."""
-    job = AuditJob(plan.encode(), Path(folder), Path(output), Path(cache), command, signing, run_id)
-    result = run_audit(job, call=prefect_call(execution), progress=console_progress(quiet=quiet))
-    if server_is_named():
-        publish(result.evidence, job.root, result.seal)
-    return result
+    job = AuditJob(plan.encode(), Path(folder), Path(output), Path(cache), command, signing, run_id, shared)
+    return conducted(job, execution, progress=console_progress(quiet=quiet))
 
 
 def run_audit_flow(job: AuditJob, *, quiet: bool = False, execution: Execution | None = None) -> AuditResult:
     """Run a prepared audit as a Prefect flow, with the embedded server unless PREFECT_API_URL names another."""
-    execution = execution or Execution()
-    runner: TaskRunner[Any] | None = make_runner(execution)
-    audit = audit_flow if runner is None else audit_flow.with_options(task_runner=runner)
-    result: AuditResult = audit(
+    result: AuditResult = audit_flow(
         plan=job.source.decode(),
         folder=str(job.folder),
         output=str(job.root),
@@ -127,7 +136,8 @@ def run_audit_flow(job: AuditJob, *, quiet: bool = False, execution: Execution |
         command=job.command,
         quiet=quiet,
         signing=job.signing,
-        execution=execution,
+        execution=execution or Execution(),
         run_id=job.run_id,
+        shared=job.shared,
     )
     return result

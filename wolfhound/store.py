@@ -102,6 +102,23 @@ class EvidenceStore:
             return None
         return record if isinstance(record, dict) else None
 
+    def step_records(self) -> Iterator[Mapping[str, Any]]:
+        """Yield every record of a step that is in the folder and can be read."""
+        for path in sorted((self.root / "steps").glob("*.json")):
+            try:
+                record = json.loads(path.read_bytes())
+            except ValueError:
+                continue  # damaged: its step is done again
+            if isinstance(record, dict):
+                yield record
+
+    def has_steps(self) -> bool:
+        """Whether a run has finished a step in this folder."""
+        return any((self.root / "steps").glob("*.json"))
+
+    def gather(self) -> None:
+        """Bring everything here that belongs to the run: in a folder of one disk it is here already."""
+
     def finish_step(
         self, name: str, key: str, value: Mapping[str, Any], *, facts: Mapping[str, Any] | None = None
     ) -> None:

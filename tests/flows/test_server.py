@@ -1,0 +1,76 @@
+"""Facts about audits on a Prefect server: deployed, started by a cron schedule, run by a worker, shown as artifacts.
+
+They need minutes, so they are run by:  pytest tests/flows -m integration
+"""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.flows.faults import write_subjects
+from tests.flows.servers import (
+    PROJECT,
+    asked,
+    postgresql,
+    postgresql_programs,
+    prefect,
+    prefect_server,
+    running,
+    wait_until,
+)
+from wolfhound.store import EvidenceStore
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A Prefect server on that database, and a folder with a small audit: the environment of its clients."""
+    write_subjects(tmp_path)
+    if request.param == "sqlite":
+        with prefect_server(tmp_path) as environment:
+            yield environment
+        return
+    programs = postgresql_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    with postgresql(programs) as database, prefect_server(tmp_path, database=database) as environment:
+        yield environment
+
+
+def every_minute(folder: Path) -> None:
+    """Write the project's own deployments into `folder`, with the small audit, and a schedule for who can't wait."""
+    deployments = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
+    nightly = deployments["deployments"][0]
+    nightly["parameters"] = {"plan": "plan.yaml", "runs": "runs", "cache": "cache", "gate": "never"}
+    nightly["schedules"] = [{"cron": "* * * * *", "timezone": "UTC"}]
+    (folder / "prefect.yaml").write_text(yaml.safe_dump(deployments))
+
+
+def test_a_cron_schedule_is_run_by_a_worker_to_a_sealed_report(server: dict[str, str], tmp_path: Path) -> None:
+    every_minute(tmp_path)
+    server = server | {"WOLFHOUND_FOLDER": str(tmp_path)}
+    for arguments in (("work-pool", "create", "wolfhound", "--type", "process"), ("--no-prompt", "deploy", "--all")):
+        subprocess.run(prefect(*arguments), env=server, cwd=tmp_path, check=True, timeout=300)
+    command = prefect("worker", "start", "--pool", "wolfhound", "--limit", "1")
+    with running(command, log=tmp_path / "worker.log", env=server, cwd=tmp_path):
+        (run, *_) = wait_until(
+            lambda: [run for run in asked(server, "flow_runs") if run["state_type"] in ("COMPLETED", "FAILED")],
+            what="a scheduled run", patience=600,
+        )  # fmt: skip
+    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Inconclusive"), (
+        tmp_path / "worker.log"
+    ).read_text()
+    assert run["auto_scheduled"]
+    (folder,) = (tmp_path / "runs").glob(f"*-{run['id'][:8]}")
+    assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert EvidenceStore(folder).faults() == []
+    kinds = {row["type"] for row in asked(server, "artifacts")}
+    assert kinds == {"markdown", "table", "image", "progress"}
+    names = {row["name"] for row in asked(server, "task_runs")}
+    assert {"classifier: first", "table: second", "natural: corruptions/second"} <= names
+    said = [row["message"] for row in asked(server, "logs", sort="TIMESTAMP_ASC")]
+    assert any("table/second: to be done, no record of it" in line for line in said)
