@@ -25,6 +25,7 @@ from flows.audit_job import AuditJob
 from flows.console import console_progress, format_seconds
 from flows.execution import Execution
 from flows.retrying import RETRIES, RETRY_DELAYS_SECONDS, reason_to_retry
+from flows.run_logs import steps_told_to
 from flows.runners import make_runner
 from flows.units import Unit, UnitResult, work
 from reports.signing.choice import SigningChoice
@@ -61,7 +62,7 @@ def audit_unit(unit: Unit, threads: int | None, progress: Progress | None) -> Un
     """
     logger = get_run_logger()
     # A worker with several threads takes several units; hooks and gradients of a network belong to one at a time.
-    with _one_at_a_time:
+    with _one_at_a_time, steps_told_to(logger):
         if threads is not None:
             torch.set_num_threads(threads)
         logger.info("%s begins", unit.name)

@@ -56,7 +56,6 @@ def clean_environment(home: Path, **more: str) -> dict[str, str]:
         "PREFECT_HOME": str(home),
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "wolfhound",
         "PYTHONPATH": str(PROJECT),
         "OMP_NUM_THREADS": "1",
         **more,
