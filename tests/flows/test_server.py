@@ -3,10 +3,14 @@
 They need minutes, so they are run by:  pytest tests/flows -m integration
 """
 
+import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -74,3 +78,31 @@ def test_a_cron_schedule_is_run_by_a_worker_to_a_sealed_report(server: dict[str,
     assert {"classifier: first", "table: second", "natural: corruptions/second"} <= names
     said = [row["message"] for row in asked(server, "logs", sort="TIMESTAMP_ASC")]
     assert any("table/second: to be done, no record of it" in line for line in said)
+
+
+def test_a_killed_audit_is_crashed_in_the_end_and_fires_the_automation(tmp_path: Path) -> None:
+    """Its process can't tell; the heartbeats that stop coming do."""
+    write_subjects(tmp_path)
+    (tmp_path / "model.py").write_text((tmp_path / "model.py").read_text() + "\nimport time\ntime.sleep(600)\n")
+    watched = (PROJECT / "docs" / "deploy" / "automations.yaml").read_text()
+    (tmp_path / "automations.yaml").write_text(watched)
+    with prefect_server(tmp_path) as server:
+        heard = server | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", "WOLFHOUND_FOLDER": str(tmp_path)}
+        created = prefect("automation", "create", "--from-file", "automations.yaml")
+        subprocess.run(created, env=server, cwd=tmp_path, check=True, timeout=300)
+        program = "from flows.scheduled import scheduled_audit; scheduled_audit(plan='plan.yaml')"
+        with running([sys.executable, "-c", program], log=tmp_path / "run.log", env=heard, cwd=tmp_path) as process:
+            wait_until(lambda: _states(server) == ["RUNNING"], what="a running audit")
+            os.kill(process.pid, signal.SIGKILL)
+        wait_until(lambda: _states(server) == ["CRASHED"], what="the run to be seen as crashed", patience=600)
+        wait_until(lambda: _fired(server), what="the automation")
+
+
+def _states(server: dict[str, str]) -> list[str]:
+    return [run["state_type"] for run in asked(server, "flow_runs")]
+
+
+def _fired(server: dict[str, str]) -> bool:
+    answer = httpx.post(f"{server['PREFECT_API_URL']}/events/filter", json={}, timeout=30)
+    answer.raise_for_status()
+    return any(event["event"].startswith("prefect.automation.") for event in answer.json()["events"])
