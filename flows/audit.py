@@ -25,6 +25,7 @@ from flows.replay_stage import check_replayed, replay_entries
 from flows.robust_findings import robust_finding
 from flows.robust_stage import robust_entries
 from flows.run_folder import locked, sweep
+from flows.shared_crafting import check_shareable
 from flows.steps import StepValue
 from flows.subject_classifiers import describe, layout_of, open_classifier, open_loadable
 from flows.targeted_stage import targeted_entries, targeted_finding
@@ -60,6 +61,7 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
         PlanError, DataError, ModelError: bad input; nothing was run.
     """
     check_against_registries(job)
+    check_shareable(job)
     check_replayed(job)
     open_loadable(job, progress=progress)
     check_layers(job)

@@ -73,6 +73,14 @@ Store = Annotated[
         help="URL under which the run folder is kept as well, for workers without a common disk: s3://bucket/audits.",
     ),
 ]
+Crafting = Annotated[
+    int,
+    typer.Option(
+        "--crafting-processes",
+        envvar="WOLFHOUND_CRAFTING_PROCESSES",
+        help="How many processes, or GPUs, share the crafting of one universal perturbation.",
+    ),
+]
 
 
 def main() -> None:
@@ -120,12 +128,13 @@ def run(
     threads_per_unit: Threads = None,
     unit_timeout: Timeout = None,
     store: Store = "",
+    crafting_processes: Crafting = 1,
 ) -> None:
     """Run an audit plan to its report, going on where an earlier run of it broke off."""
     command = f"wolfhound run {plan.name}"
     signing = signing_commands.chosen(key, certificate, chain, timestamp, trust, long_term=long_term)
-    execution = Execution(runner, threads_per_unit, unit_timeout)
-    if without_prefect and execution != Execution():
+    execution = Execution(runner, threads_per_unit, unit_timeout, store, crafting_processes)
+    if without_prefect and execution.needs_prefect:
         raise PlanError("expected --runner, --threads-per-unit and --unit-timeout only with Prefect")
     read = read_plan(plan)
     code = _audit(
@@ -137,7 +146,6 @@ def run(
         plain=without_prefect,
         signing=signing,
         execution=execution,
-        store=store,
     )
     raise typer.Exit(code)
 
@@ -165,7 +173,6 @@ def _audit(
     plain: bool,
     signing: SigningChoice | None = None,
     execution: Execution = Execution(),  # noqa: B008 (frozen)
-    store: str = "",
 ) -> int:
     """Run an audit and return its exit code: bad input is told apart from a run that broke off."""
     execution.check_server()
@@ -173,17 +180,15 @@ def _audit(
     process_settings.configure(wanted_cache, prefect=not plain)
     process_settings.interrupt_on_termination()
     from flows.audit import prepare
-    from flows.audit_job import AuditJob
+    from flows.audit_job import AuditJob, job_settings
     from flows.budgeting import budget_lines
     from flows.console import console_progress, say
     from flows.reuse import reuse_lines
-    from flows.shared_store import shared_url
     from flows.summary import summary_lines
 
     folder = plan.path.resolve().parent if plan.path else Path.cwd()
     root = (output or plan.plan.output or Path("runs") / plan.plan.name).resolve()
-    shared = shared_url(store, root)
-    job = AuditJob(plan.source, folder, root, wanted_cache, command, signing, shared=shared)
+    job = AuditJob(plan.source, folder, root, wanted_cache, command, signing, **job_settings(execution, root))
     prepare(job, progress=console_progress(quiet=quiet))
     if not quiet:
         say(f"auditing {len(job.plan.classifiers)} classifier(s) into {root}")

@@ -36,11 +36,16 @@ class Execution:
         threads: torch threads of each unit; None leaves the worker's own number, and with "processes:N" shares out
             the cores.
         timeout_minutes: how long one unit may take before the run breaks off; None for any time.
+        store: URL under which the run folder is kept as well, for workers without a common disk; empty for none.
+        crafting_processes: how many processes share the crafting of one universal perturbation. Only the rounding of
+            sums depends on it, and steps are recorded with it.
     """
 
     runner: str = HERE
     threads: int | None = None
     timeout_minutes: float | None = None
+    store: str = ""
+    crafting_processes: int = 1
 
     def __post_init__(self) -> None:
         kind, _, rest = self.runner.partition(":")
@@ -49,8 +54,15 @@ class Execution:
             raise PlanError(f"expected a runner of the form {', '.join(_KINDS)}, got {self.runner!r}")
         if self.threads is not None and self.threads < 1:
             raise PlanError(f"expected at least 1 thread for each unit, got {self.threads}")
+        if self.crafting_processes < 1:
+            raise PlanError(f"expected at least 1 process to craft with, got {self.crafting_processes}")
         if self.timeout_minutes is not None and not self.timeout_minutes > 0:
             raise PlanError(f"expected a time limit for a unit above 0 minutes, got {self.timeout_minutes}")
+
+    @property
+    def needs_prefect(self) -> bool:
+        """Whether it asks for something that plain function calls can't do."""
+        return self.elsewhere or self.threads is not None or self.timeout_minutes is not None
 
     @property
     def elsewhere(self) -> bool:

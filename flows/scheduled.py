@@ -16,11 +16,10 @@ from pydantic import Field
 
 from flows import process_settings
 from flows.audit import AuditResult, prepare
-from flows.audit_job import AuditJob
+from flows.audit_job import AuditJob, job_settings
 from flows.cli import default_cache
 from flows.execution import Execution, Gate
 from flows.reuse import reuse_lines
-from flows.shared_store import shared_url
 from flows.tasks import conducted
 from wolfhound.plan_reading import PlanFile, read_plan
 from wolfhound.progress import silent
@@ -59,15 +58,14 @@ def tell_how_to_go_on(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]
     )  # fmt: skip
 
 
-def _job(read: PlanFile, runs: Path, cache: Path | None, store: str) -> AuditJob:
+def _job(read: PlanFile, runs: Path, cache: Path | None, execution: Execution) -> AuditJob:
     run_id, started = str(runtime.flow_run.id), runtime.flow_run.scheduled_start_time
     root = run_folder_of(runs.resolve(), run_id=run_id, started=started)
     wanted = (cache or read.plan.cache or default_cache()).resolve()
     assert read.path is not None  # it was read from a file
     command = f"wolfhound run {read.path.name} --output {root.name}"
-    return AuditJob(
-        read.source, read.path.resolve().parent, root, wanted, command, run_id=run_id, shared=shared_url(store, root)
-    )
+    settings = job_settings(execution, root)
+    return AuditJob(read.source, read.path.resolve().parent, root, wanted, command, run_id=run_id, **settings)
 
 
 @flow(
@@ -88,12 +86,13 @@ def scheduled_audit(
     runner: Annotated[str, Field(description="Where units run: here, processes:N, dask:ADDRESS, ray")] = "here",
     threads_per_unit: Annotated[int | None, Field(ge=1, description="Torch threads of each unit")] = None,
     store: Annotated[str, Field(description="URL under which run folders are kept as well: s3://bucket/audits")] = "",
+    crafting_processes: Annotated[int, Field(ge=1, description="Processes or GPUs that share one crafting")] = 1,
     unit_timeout_minutes: Annotated[float | None, Field(gt=0, description="How long one unit may take")] = None,
 ) -> State[Any]:
     """Run an audit plan into a folder of its own below `runs`, and end in the state that its verdict asks for."""
     logger = get_run_logger()
-    execution = Execution(runner, threads_per_unit, unit_timeout_minutes)
-    job = _job(read_plan(plan), runs, cache, store)
+    execution = Execution(runner, threads_per_unit, unit_timeout_minutes, store, crafting_processes)
+    job = _job(read_plan(plan), runs, cache, execution)
     process_settings.configure(job.cache, prefect=False)
     prepare(job)
     logger.info("auditing %d classifier(s) into %s", len(job.plan.classifiers), job.root)

@@ -17,17 +17,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.task_runners import TaskRunner
 from prefect.tasks import Task
-from prefect.utilities.annotations import quote
 
 from flows.artifacts import publish, server_is_named, told_to_server
 from flows.audit import AuditResult, run_audit
-from flows.audit_job import AuditJob
+from flows.audit_job import AuditJob, job_settings
 from flows.console import console_progress, format_seconds
 from flows.execution import Execution
 from flows.retrying import RETRIES, RETRY_DELAYS_SECONDS, reason_to_retry
 from flows.run_logs import steps_told_to
 from flows.runners import make_runner
-from flows.units import Unit, UnitResult, work
+from flows.units import Parcel, Unit, UnitResult, work
 from reports.signing.choice import SigningChoice
 from wolfhound.progress import Progress, silent
 
@@ -55,11 +54,16 @@ def _worth_retrying(unit: Task[Any, Any], run: TaskRun, state: State[Any]) -> bo
     retry_delay_seconds=list(RETRY_DELAYS_SECONDS),
     retry_condition_fn=_worth_retrying,
 )
-def audit_unit(unit: Unit, threads: int | None, progress: Progress | None) -> UnitResult:
+def audit_unit(unit: Parcel, threads: int | None, progress: Progress | None) -> UnitResult:
     """Run one unit, in the flow's process or in a worker's.
 
     The step records of the run folder decide what is done already, so Prefect's own cache stays out of it (ADR 0004).
     """
+    return _run_alone(unit.unpacked(), threads, progress)
+
+
+def _run_alone(unit: Unit, threads: int | None, progress: Progress | None) -> UnitResult:
+    """Run one unit while no other of this process runs. Not in the task itself, which travels without its module."""
     logger = get_run_logger()
     # A worker with several threads takes several units; hooks and gradients of a network belong to one at a time.
     with _one_at_a_time, steps_told_to(logger):
@@ -78,9 +82,9 @@ def through_prefect(
     """Run units as Prefect tasks: one after another in this process, or handed to the runner together."""
     named = [(_task_of(unit, execution), unit) for unit in units]
     if runner is None:
-        return [one(quote(unit), execution.threads, progress) for one, unit in named]
+        return [one(Parcel(unit), execution.threads, progress) for one, unit in named]
     threads = execution.threads_per_unit
-    futures = [runner.submit(one, {"unit": quote(unit), "threads": threads, "progress": None}) for one, unit in named]
+    futures = [runner.submit(one, {"unit": Parcel(unit), "threads": threads, "progress": None}) for one, unit in named]
     return [future.result() for future in futures]
 
 
@@ -120,10 +124,11 @@ def audit_flow(
     signing: SigningChoice | None = None,
     execution: Execution = Execution(),  # noqa: B008 (frozen)
     run_id: str = "",
-    shared: str = "",
 ) -> AuditResult:
     """Run a prepared audit: `plan` is the text of a plan, `folder` what its relative paths are meant from."""
-    job = AuditJob(plan.encode(), Path(folder), Path(output), Path(cache), command, signing, run_id, shared)
+    root = Path(output)
+    settings = job_settings(execution, root)
+    job = AuditJob(plan.encode(), Path(folder), root, Path(cache), command, signing, run_id, **settings)
     return conducted(job, execution, progress=console_progress(quiet=quiet))
 
 
@@ -139,6 +144,5 @@ def run_audit_flow(job: AuditJob, *, quiet: bool = False, execution: Execution |
         signing=job.signing,
         execution=execution or Execution(),
         run_id=job.run_id,
-        shared=job.shared,
     )
     return result

@@ -1,5 +1,6 @@
 """A unit: the piece of an audit that is worth retrying, finding again and sending elsewhere alone."""
 
+import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,18 @@ class Unit:
     def name(self) -> str:
         """Its name to people."""
         return f"{self.kind}: {self.label}"
+
+
+class Parcel:
+    """A unit in one piece: what schedulers carry they also look into, and they take tuples and models apart."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._packed = pickle.dumps(unit)
+
+    def unpacked(self) -> Unit:
+        """Return the unit."""
+        unit: Unit = pickle.loads(self._packed)
+        return unit
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,7 @@ def test_a_dask_worker_killed_in_the_middle_of_the_table_costs_nothing(
         done = audit(folder, server, "--output", "dask", "--runner", f"dask:{scheduler}")
         root = folder / "dask"
         wait_until(lambda: rows_done(root) or done.poll() is not None, what="the first row of the table", patience=500)
+        assert done.poll() is None, done.stderr.read() if done.stderr else ""
         os.kill(first.pid, signal.SIGKILL)
         assert 0 < rows_done(root) < ROWS, "it was killed in the middle of the table"
         assert done.wait() == 3, done.stderr.read() if done.stderr else ""

@@ -12,7 +12,7 @@ from flows.audit_job import AuditJob
 from flows.execution import Execution, Gate
 from flows.opened import once
 from flows.retrying import reason_to_retry
-from flows.units import directly
+from flows.units import Parcel, directly
 from flows.waves import attack_units, classifier_units
 from tests.flows.faults import write_subjects
 from wolfhound.errors import DataError, PlanError
@@ -84,8 +84,8 @@ def test_units_are_small_and_travel(tmp_path: Path) -> None:
     job = AuditJob(plan.read_bytes(), tmp_path, tmp_path / "run", tmp_path / "cache", "wolfhound run plan.yaml")
     directly(classifier_units(job), progress=silent)
     for unit in attack_units(job):
-        assert len(pickle.dumps(unit)) < 5_000
-        assert pickle.loads(pickle.dumps(unit)) == unit
+        assert len(pickle.dumps(Parcel(unit))) < 5_000
+        assert pickle.loads(pickle.dumps(Parcel(unit))).unpacked() == unit
 
 
 def test_a_worker_that_lives_on_hands_no_run_what_it_opened_for_another(tmp_path: Path) -> None:

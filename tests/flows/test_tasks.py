@@ -88,3 +88,11 @@ def test_tasks_are_named_and_tagged_by_their_units() -> None:
 
     named = _task_of(Unit("table", "first", slow, ()), Execution())
     assert (named.name, named.task_run_name, named.tags) == ("table", "table: first", {TAG, "table"})
+
+
+def test_tasks_travel_to_other_processes() -> None:
+    cloudpickle = pytest.importorskip("cloudpickle")
+    from flows.tasks import _task_of
+
+    sent = cloudpickle.dumps(_task_of(Unit("table", "first", slow, ()), Execution()))
+    assert cloudpickle.loads(sent).task_run_name == "table: first"
