@@ -111,7 +111,7 @@ def _measure(
         placed,
         probed,
         plates,
-        class_pair=(0, 1),
+        classes=(0, 1),
         usual_background=_USUAL,
         seed=seed,
         batch_size=job.plan.batch_size,
