@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from flows.audit_job import AuditJob
-from flows.bias_stage import bias_entries, bias_findings, probe
+from flows.bias_stage import bias_entries, bias_findings, check_bias, probe
 from flows.clean_stage import clean_finding, measure_clean, stored_doubts
 from flows.comparing import earlier_of, record_comparison
 from flows.conclusion import conclude, image_records
@@ -75,6 +75,7 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
     check_replayed(job)
     open_loadable(job, progress=progress)
     check_layers(job)
+    check_bias(job)
     earlier_of(job)
 
 
@@ -127,7 +128,8 @@ def conduct(
         bias = _bias(job, call=call, progress=progress)
     with _timed(spent, "inside the network"):
         inside = _inside(job, call=call, progress=progress)
-    subjects = tuple(describe(open_classifier(job, name)) for name in names) + tuple(subject for subject, _ in bias)
+    subjects = tuple(describe(open_classifier(job, name)) for name in names)
+    subjects += tuple(subject for subject, _ in bias if subject is not None)
     findings += [*universal, *robust, *targeted, *natural, *(finding for _, finding in bias), *inside]
     return conclude(job, subjects=subjects, images=image_records(job), findings=findings, tables=tables)
 
@@ -201,7 +203,7 @@ def _natural(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress
     return findings
 
 
-def _bias(job: AuditJob, *, call: Call, progress: Progress) -> list[tuple[Subject, Finding]]:
+def _bias(job: AuditJob, *, call: Call, progress: Progress) -> list[tuple[Subject | None, Finding]]:
     values = {e.name: (e, call("bias", e.name, probe, job, e, progress)) for e in bias_entries(job)}
     return bias_findings(values)
 

@@ -7,9 +7,11 @@ from attacks import registry
 from attacks.corruptions.registry import chosen_corruptions
 from explainers.registry import EXPLAINERS, explainer
 from flows.audit_job import AuditJob
+from flows.bias_interventions import changes_of
 from flows.universal_stage import planned_attack
 from wolfhound.errors import PlanError, fault_list
 from wolfhound.plan import NaturalSection
+from wolfhound.plan_bias import InterventionBias
 
 
 def check_against_registries(job: AuditJob) -> None:
@@ -32,6 +34,9 @@ def check_against_registries(job: AuditJob) -> None:
         faults += _corruption_faults(f"natural[{i}]", natural)
     for i, inside in enumerate(job.plan.inside):
         faults += [f"inside[{i}]: {_explainer_fault(name)}" for name in inside.methods if name not in EXPLAINERS]
+    for i, bias in enumerate(job.plan.bias):
+        if isinstance(bias, InterventionBias):
+            faults += _faults(f"bias[{i}]", partial(changes_of, bias))
     if faults:
         raise PlanError(fault_list(f"{len(faults)} fault(s) in the plan:", faults))
 

@@ -11,8 +11,8 @@ from wolfhound.errors import PlanError, fault_list
 from wolfhound.plan import AuditPlan
 from wolfhound.store import sha256
 
-_PATH_KEYS = ("path", "root", "file", "output", "cache", "weights", "class_names")
-_WORDS = {"folders", "labels", "imagenet", "random"}
+_PATH_KEYS = ("path", "root", "file", "output", "cache", "weights", "class_names", "boxes", "table", "plates")
+_WORDS = {"folders", "labels", "imagenet", "random", "inpainted", "mirrored"}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Named changes of a whole image, for data without masks, and the placebo that each is held against.
 
 Every intervention maps pixels `[B,3,H,W]` in [0, 1] to the same, image by image: what becomes of an image depends on
-nothing but the image (and, where it is drawn, its seed). The placebo is smooth coloured noise of the same L2 norm as
-the intervention made on that very image, so that what is left over is what is changed, not how much.
+nothing but the image (and, where it is drawn, its seed). The placebo is smooth grey noise of the same L2 norm as the
+intervention has on that very image, so that what is left over is what is changed, not how much. It is grey, with a mean
+of 0, because coloured noise would itself be the most usual nuisance, a change of tint.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ Change = Callable[[Tensor, tuple[str, ...]], Tensor]
 """From pixels `[B,3,H,W]` and the images' content hashes to changed pixels."""
 
 CELLS = 8
-"""The placebo's noise has so many cells a side: as coarse as a stain or a shadow."""
+"""The placebo's noise has so many cells a side: as coarse as a shadow."""
 
 
 @dataclass(frozen=True)
@@ -167,13 +168,13 @@ def user_intervention(function: Callable[[Tensor], Tensor], *, name: str) -> Cha
 
 
 def placebo(pixels: Tensor, changed: Tensor, hashes: Sequence[str], *, seed: int) -> Tensor:
-    """Return pixels with smooth coloured noise of the L2 norm that the intervention has on each image, after clipping.
+    """Return pixels with smooth grey noise of the L2 norm that the intervention has on each image, after clipping.
 
-    Gaussian noise of 8 x 8 cells, grown bilinearly, its mean removed in each colour; its strength is found by bisection
-    to 0.1 % of the norm. Where even the strongest noise that fits in [0, 1] is smaller, that is used; `norms` of the
-    ledger show it.
+    Gaussian noise of 8 x 8 cells, equal in all colours, grown bilinearly, its mean removed; its strength is found by
+    bisection to 0.1 % of the norm. Where even the strongest noise that fits in [0, 1] is smaller, that is used; the
+    norms of the ledger show it.
     """
-    drawn = gaussian_noise(tuple(hashes), 3 * CELLS**2, seed=seed).view(-1, 3, CELLS, CELLS)
+    drawn = gaussian_noise(tuple(hashes), CELLS**2, seed=seed).view(-1, 1, CELLS, CELLS)
     noise = functional.interpolate(drawn, size=pixels.shape[-2:], mode="bilinear", align_corners=False).to(pixels)
     noise = noise - noise.mean(dim=(2, 3), keepdim=True)
     wanted = norms(changed - pixels)

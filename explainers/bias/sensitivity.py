@@ -31,7 +31,10 @@ class Reaction:
     Attributes:
         verdict: "depends on it" only if every condition is met.
         excess: flips under the intervention beyond those under the placebo, p by McNemar, Holm over interventions.
-        effect: mean of margin_X - margin_X_placebo, in logits; below 0 it takes away from the label.
+        effect: mean of |margin_X - margin_clean| - |margin_X_placebo - margin_clean|, in logits: how much further the
+            intervention moves the decision than the placebo, whichever way. (A tint that stands for one class raises
+            that class's margins and lowers the others', so a signed mean would cancel.)
+        signed: mean of margin_X - margin_X_placebo, in logits; below 0 it takes away from the labels.
         norm, placebo_norm: mean root mean square change of a pixel, of both.
         changed_to: class -> how many changed predictions went there, the commonest first.
     """
@@ -41,6 +44,7 @@ class Reaction:
     conditions: tuple[Condition, ...]
     excess: ExcessFlips
     effect: Effect
+    signed: Effect
     norm: float
     placebo_norm: float
     changed_to: Mapping[int, int]
@@ -162,13 +166,16 @@ def _reaction(
     ledger: pd.DataFrame, excess: ExcessFlips, seed: int, significance: float, tolerated: float, resamples: int
 ) -> Reaction:
     name = excess.name
-    shift = ledger[f"margin_{name}"].to_numpy(np.float64) - ledger[f"margin_{name}_placebo"].to_numpy(np.float64)
-    effect = mean_effect(shift, np.arange(len(shift)), seed=seed, resamples=resamples)
+    clean, changed_to, control = (
+        ledger[f"margin_{which}"].to_numpy(np.float64) for which in ("clean", name, f"{name}_placebo")
+    )
+    further, every = np.abs(changed_to - clean) - np.abs(control - clean), np.arange(len(clean))
+    effect = mean_effect(further, every, seed=seed, resamples=resamples)
     bounds = effect.interval
     conditions = (
         Condition(
-            "the effect's interval excludes 0",
-            effect.excludes_zero,
+            "the effect's interval lies above 0",
+            bounds.low > 0,
             f"{effect.mean:+.3g} logits [{bounds.low:.3g}, {bounds.high:.3g}]",
         ),
         Condition(
@@ -185,6 +192,7 @@ def _reaction(
         conditions=conditions,
         excess=excess,
         effect=effect,
+        signed=mean_effect(changed_to - control, every, seed=seed, resamples=resamples),
         norm=float(ledger[f"norm_{name}"].mean()),
         placebo_norm=float(ledger[f"norm_{name}_placebo"].mean()),
         changed_to=dict(Counter(changed.tolist()).most_common()),

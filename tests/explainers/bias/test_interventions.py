@@ -124,7 +124,7 @@ def test_a_reader_of_the_border_depends_on_it_and_not_on_a_slight_tint(tmp_path)
     darkened, tint = probe(synthetic.border_brightness, tmp_path).reactions
     assert darkened.verdict == "depends on it"
     assert darkened.excess.other.successes == 20  # all on snow, none on grass
-    assert darkened.excess.placebo.successes <= 3
+    assert darkened.excess.placebo.successes < 8
     assert darkened.changed_to == {1: 20}
     assert darkened.norm == pytest.approx(darkened.placebo_norm, rel=2e-3)
     assert tint.verdict == "no evidence found"
