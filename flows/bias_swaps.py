@@ -268,6 +268,8 @@ def _facts(result: SwapResult) -> dict[str, str]:
     }
     if probe.pooled.detectable is None:
         words["minimum detectable excess"] = "none: with so many images and placebo flips no excess would be found"
+    if lost := [one.name for one in probe.excess if one.detectable is None]:
+        words["minimum detectable excess, one class"] = f"none in {', '.join(lost)}: too few images of the class"
     return words
 
 
@@ -301,6 +303,11 @@ def _quantities(result: SwapResult) -> dict[str, Quantity]:
             pooled.detectable, "share of images", "the smallest excess that this many images find with 80 % power"
         )
     found |= _optional_quantities(result)
+    of_class = [one.detectable for one in probe.excess]
+    if None not in of_class:
+        meaning = "the smallest excess in the hardest class that survives Holm's correction with 80 % power"
+        worst = max(share for share in of_class if share is not None)
+        found["minimum detectable excess, one class"] = Quantity(worst, "share of images", meaning)
     for name, energy in (("own", result.evidence.energy), ("swapped", result.evidence.energy_swapped)):
         found |= _energy_quantities(name, energy)
     overlap = result.evidence.overlap

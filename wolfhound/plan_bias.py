@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from wolfhound.plan_base import Name, Names, Section, Share
+from wolfhound.plan_base import Names, Section, Share
 
 Confounding = Annotated[float, Field(ge=0.5, le=1)]
 Among = Literal["all", "labels"]
@@ -97,7 +97,7 @@ class AttributeBias(Section):
 class InterventionSection(Section):
     """One change of whole images: a built-in one with settings, or a function of yours."""
 
-    name: Name
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
     options: dict[str, float] = Field({}, description="settings of a built-in one")
     file: Path | None = Field(None, description="a Python file of yours")
     function: str | None = Field(None, description="what to call in it: pixels [B,3,H,W] in [0,1] -> the same")
@@ -116,7 +116,7 @@ class InterventionBias(Section):
 
     source: Literal["interventions"]
     classifiers: Names = "all"
-    interventions: tuple[InterventionSection | Name, ...] = Field(
+    interventions: tuple[InterventionSection | str, ...] = Field(
         ("tint", "blur", "border_ring", "low_pass", "tile_shuffle"), min_length=1
     )
     decide_among: Among = Field("all", description="all classes, or only the classes of the images (labels)")
@@ -132,6 +132,8 @@ class InterventionBias(Section):
     @model_validator(mode="after")
     def _names_differ(self) -> "InterventionBias":
         names = [one.name for one in self.sections]
+        if clashing := [name for name in names if f"{name}_placebo" in names or name == "clean"]:
+            raise ValueError(f"expected other names than {clashing}: columns of the ledger are called so")
         if len(set(names)) != len(names):
             raise ValueError(f"expected a name of its own for every intervention, got {names}")
         return self
