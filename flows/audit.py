@@ -12,7 +12,7 @@ from typing import Any
 
 from flows.attack_checks import check_against_classes
 from flows.audit_job import AuditJob
-from flows.bias_stage import bias_entries, bias_findings
+from flows.bias_stage import bias_entries, bias_findings, check_bias
 from flows.clean_stage import clean_finding, stored_doubts
 from flows.comparing import earlier_of, record_comparison
 from flows.conclusion import conclude, image_records
@@ -69,6 +69,7 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
     check_against_classes(job)
     check_opened(job)
     check_layers(job)
+    check_bias(job)
     earlier_of(job)
 
 
@@ -124,7 +125,10 @@ def conduct(
         *(finding for _, finding in bias),
         *(inside_finding(found["inside", entry.name]) for entry in inside_entries(job)),
     ]
-    subjects = (*(describe(open_classifier(job, name)) for name in names), *(subject for subject, _ in bias))
+    subjects = (
+        *(describe(open_classifier(job, name)) for name in names),
+        *(subject for subject, _ in bias if subject is not None),
+    )
     tables = (
         *(cross_architecture_table(job, entry, results) for entry in universal_entries(job)),
         *(replay_table(job, entry, results) for entry in replay_entries(job)),

@@ -4,9 +4,11 @@ from attacks.corruptions.registry import chosen_corruptions
 from explainers.registry import explainer
 from flows.attack_checks import unmakeable, unworkable
 from flows.audit_job import AuditJob
+from flows.bias_interventions import changes_of
 from flows.gradient_check import black_boxes, gradient_faults
 from wolfhound.errors import PlanError, fault_list
 from wolfhound.plan import NaturalSection
+from wolfhound.plan_bias import InterventionBias
 
 
 def check_against_registries(job: AuditJob) -> None:
@@ -21,6 +23,9 @@ def check_against_registries(job: AuditJob) -> None:
     for i, inside in enumerate(job.plan.inside):
         found = [_explainer_fault(name) for name in inside.methods]
         faults += [f"inside[{i}]: {fault}" for fault in found if fault]
+    for i, bias in enumerate(job.plan.bias):
+        if isinstance(bias, InterventionBias):
+            faults += _bias_faults(f"bias[{i}]", bias)
     faults += gradient_faults(job.plan, black_boxes(job.plan))
     if faults:
         raise PlanError(fault_list(f"{len(faults)} fault(s) in the plan:", faults))
@@ -32,6 +37,14 @@ def _explainer_fault(name: str) -> str:
     except (ValueError, PlanError) as error:
         return str(error)
     return ""
+
+
+def _bias_faults(place: str, section: InterventionBias) -> list[str]:
+    try:
+        changes_of(section)
+    except PlanError as error:
+        return [f"{place}: {error}"]
+    return []
 
 
 def _corruption_faults(place: str, section: NaturalSection) -> list[str]:

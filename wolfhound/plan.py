@@ -5,7 +5,7 @@ Numbers that people write as fractions may be written so: `epsilon: 10/255`, `at
 
 import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,7 @@ from wolfhound.plan_attacks import (
     UniversalSection,
 )
 from wolfhound.plan_base import Name, Names, Section, Share, parse_fraction
+from wolfhound.plan_bias import BiasSection, DemonstrationBias, NuisanceBias
 from wolfhound.plan_classifiers import (
     DemonstrationClassifier,
     FactoryClassifier,
@@ -30,6 +31,7 @@ __all__ = [
     "PLAN_FORMAT",
     "AuditPlan",
     "CsvImages",
+    "DemonstrationBias",
     "DemonstrationClassifier",
     "DemonstrationImages",
     "FactoryClassifier",
@@ -55,18 +57,6 @@ class SplitSection(Section):
     craft: int = Field(gt=0)
     select: int = Field(gt=0)
     report: int = Field(gt=0)
-
-
-class DemonstrationBias(Section):
-    """The wolf/husky probe: a classifier trained on a confounded set and one on a balanced set, backgrounds swapped."""
-
-    source: Literal["demonstration"]
-    architecture: Literal["vgg_f", "caffenet", "googlenet", "vgg16", "vgg19", "resnet152"] = "vgg_f"
-    training_images: int = Field(1000, ge=50)
-    probe_images: int = Field(200, ge=20)
-    confounding: Annotated[float, Field(ge=0.5, le=1)] = 1.0
-    shown: int = Field(4, ge=1, le=12)
-    seed: int = Field(1, ge=0)
 
 
 class InsideSection(Section):
@@ -133,7 +123,7 @@ class AuditPlan(Section):
     robust: tuple[RobustSection, ...] = ()
     targeted: tuple[TargetedSection, ...] = ()
     natural: tuple[NaturalSection, ...] = ()
-    bias: tuple[DemonstrationBias, ...] = ()
+    bias: tuple[BiasSection, ...] = ()
     inside: tuple[InsideSection, ...] = ()
     criteria: tuple[CriterionSection, ...] = ()
     fixed_on: datetime.date | None = Field(None, description="the day on which the criteria were fixed")
@@ -197,5 +187,10 @@ def _references(plan: AuditPlan) -> list[tuple[str, tuple[str, ...]]]:
     places += [(f"robust[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.robust)]
     places += [(f"robust[{index}].surrogate", (s.surrogate,)) for index, s in enumerate(plan.robust) if s.surrogate]
     places += [(f"natural[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.natural)]
+    places += [
+        (f"bias[{index}].classifiers", s.classifiers)
+        for index, s in enumerate(plan.bias)
+        if not isinstance(s, DemonstrationBias | NuisanceBias)
+    ]
     places += [(f"inside[{index}].classifiers", section.classifiers) for index, section in enumerate(plan.inside)]
     return [(place, names) for place, names in places if not isinstance(names, str)]
