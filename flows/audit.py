@@ -17,6 +17,7 @@ from flows.clean_stage import clean_finding, measure_clean, stored_doubts
 from flows.comparing import earlier_of, record_comparison
 from flows.conclusion import conclude, image_records
 from flows.environment import machine, versions
+from flows.group_stage import check_groups, group_findings
 from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
 from flows.ledgers import csv_bytes
 from flows.natural_stage import measure_natural, natural_entries, natural_finding
@@ -75,6 +76,7 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
     check_replayed(job)
     open_loadable(job, progress=progress)
     check_layers(job)
+    check_groups(job)
     earlier_of(job)
 
 
@@ -116,25 +118,26 @@ def conduct(
         clean = {name: call("classifier", name, measure_clean, job, name, progress) for name in names}
     findings: list[Finding] = [clean_finding(job, name, clean[name]) for name in names]
     with _timed(spent, "universal perturbations"):
-        tables, universal = _universal(job, clean, call=call, progress=progress)
+        tables, universal, results = _universal(job, clean, call=call, progress=progress)
     with _timed(spent, "per-image attacks"):
         robust = _robust(job, clean, call=call, progress=progress)
     with _timed(spent, "targeted fooling"):
-        targeted = _targeted(job, clean, call=call, progress=progress)
+        targeted, fooled = _targeted(job, clean, call=call, progress=progress)
     with _timed(spent, "natural robustness"):
         natural = _natural(job, clean, call=call, progress=progress)
     with _timed(spent, "bias probes"):
         bias = _bias(job, call=call, progress=progress)
+        by_group = group_findings(job, results, fooled)
     with _timed(spent, "inside the network"):
         inside = _inside(job, call=call, progress=progress)
     subjects = tuple(describe(open_classifier(job, name)) for name in names) + tuple(subject for subject, _ in bias)
-    findings += [*universal, *robust, *targeted, *natural, *(finding for _, finding in bias), *inside]
+    findings += [*universal, *robust, *targeted, *natural, *(finding for _, finding in bias), *by_group, *inside]
     return conclude(job, subjects=subjects, images=image_records(job), findings=findings, tables=tables)
 
 
 def _universal(
     job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress
-) -> tuple[tuple[RateTable, ...], list[Finding]]:
+) -> tuple[tuple[RateTable, ...], list[Finding], UniversalResults]:
     entries, replayed = universal_entries(job), replay_entries(job)
     crafted = {
         entry.column(source): [
@@ -171,7 +174,7 @@ def _universal(
         *(cross_architecture_table(job, entry, results) for entry in entries),
         *(replay_table(job, entry, results) for entry in replayed),
     )
-    return tables, [*findings, *(finding for finding in transfers if finding is not None), *replays]
+    return tables, [*findings, *(finding for finding in transfers if finding is not None), *replays], results
 
 
 def _robust(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress) -> list[Finding]:
@@ -183,13 +186,16 @@ def _robust(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress:
     return findings
 
 
-def _targeted(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress) -> list[Finding]:
-    findings = []
+def _targeted(
+    job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress
+) -> tuple[list[Finding], dict[tuple[str, str], StepValue]]:
+    findings, values = [], {}
     for entry in targeted_entries(job):
         for name in entry.classifiers:
             value = call("targeted", f"{entry.name}/{name}", fool, job, entry, name, progress)
             findings.append(targeted_finding(job, entry, name, value, stored_doubts(clean[name])))
-    return findings
+            values[entry.name, name] = value
+    return findings, values
 
 
 def _natural(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress) -> list[Finding]:

@@ -18,6 +18,7 @@ from wolfhound.plan_attacks import (
     UniversalSection,
 )
 from wolfhound.plan_base import Channel, Name, Names, Section, Share, Size, parse_fraction
+from wolfhound.plan_groups import GroupsSection
 
 __all__ = [
     "PLAN_FORMAT",
@@ -229,6 +230,7 @@ class AuditPlan(Section):
     targeted: tuple[TargetedSection, ...] = ()
     natural: tuple[NaturalSection, ...] = ()
     bias: tuple[DemonstrationBias, ...] = ()
+    groups: GroupsSection | None = Field(None, description="fooling by group; without it no rate is cut by group")
     inside: tuple[InsideSection, ...] = ()
     criteria: tuple[CriterionSection, ...] = ()
     fixed_on: datetime.date | None = Field(None, description="the day on which the criteria were fixed")
@@ -292,5 +294,6 @@ def _references(plan: AuditPlan) -> list[tuple[str, tuple[str, ...]]]:
     places += [(f"robust[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.robust)]
     places += [(f"robust[{index}].surrogate", (s.surrogate,)) for index, s in enumerate(plan.robust) if s.surrogate]
     places += [(f"natural[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.natural)]
+    places += [("groups.classifiers", plan.groups.classifiers)] if plan.groups is not None else []
     places += [(f"inside[{index}].classifiers", section.classifiers) for index, section in enumerate(plan.inside)]
     return [(place, names) for place, names in places if not isinstance(names, str)]
