@@ -27,6 +27,7 @@ from flows.replay_stage import check_replayed, read_replayed, replay_entries
 from flows.robust_findings import robust_finding
 from flows.robust_stage import attack_robust, robust_entries
 from flows.run_folder import locked
+from flows.shortcut_stage import open_shortcut_images, plant_shortcut, shortcut_entries, shortcut_finding
 from flows.steps import StepValue, reused_steps
 from flows.subject_classifiers import describe, layout_of, open_classifier, open_loadable
 from flows.table_stage import evaluate, judged_on
@@ -77,6 +78,8 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
     open_loadable(job, progress=progress)
     check_layers(job)
     check_groups(job)
+    for entry in shortcut_entries(job):
+        open_shortcut_images(job, entry, progress)
     earlier_of(job)
 
 
@@ -127,11 +130,23 @@ def conduct(
         natural = _natural(job, clean, call=call, progress=progress)
     with _timed(spent, "bias probes"):
         bias = _bias(job, call=call, progress=progress)
+        planted = [
+            shortcut_finding(call("shortcut", e.name, plant_shortcut, job, e, progress)) for e in shortcut_entries(job)
+        ]
         by_group = group_findings(job, results, fooled)
     with _timed(spent, "inside the network"):
         inside = _inside(job, call=call, progress=progress)
-    subjects = tuple(describe(open_classifier(job, name)) for name in names) + tuple(subject for subject, _ in bias)
-    findings += [*universal, *robust, *targeted, *natural, *(finding for _, finding in bias), *by_group, *inside]
+    subjects = tuple(describe(open_classifier(job, name)) for name in names)
+    subjects += tuple(subject for subject, _ in [*bias, *planted])
+    findings += [
+        *universal,
+        *robust,
+        *targeted,
+        *natural,
+        *(finding for _, finding in [*bias, *planted]),
+        *by_group,
+        *inside,
+    ]
     return conclude(job, subjects=subjects, images=image_records(job), findings=findings, tables=tables)
 
 

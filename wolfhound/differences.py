@@ -1,10 +1,14 @@
-"""The difference of two shares of different images: its interval, and the smallest difference that could be found."""
+"""The difference of two shares, of different images or of the same ones: its interval, and what could be found."""
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from wolfhound.statistics import Interval, Rate
+
+Flags = NDArray[np.bool_]
 
 POWER = 0.8
 """The chance of being found that a minimum detectable difference is stated for."""
@@ -30,6 +34,49 @@ def newcombe_interval(first: Rate, second: Rate, *, confidence: float = 0.95) ->
     up = math.hypot(one.high - first.share, second.share - two.low)
     # Wilson's bounds never leave [0, 1], but their root of squares can by a rounding.
     return Interval(max(-1.0, difference - down), min(1.0, difference + up), confidence, "newcombe")
+
+
+def paired_newcombe_interval(first: Flags, second: Flags, *, confidence: float = 0.95) -> Interval:
+    """Return the interval of mean(first) - mean(second) over the same images (Newcombe 1998b, method 10).
+
+    The Wilson bounds of each share are joined as for independent ones, less what their correlation phi takes away; phi
+    is moved towards 0 by the half-image correction of the paper. Unlike the percentile bootstrap it has a width where
+    every image, or none, differs.
+
+    Args:
+        first, second: paired outcomes, bool `[N]`, one an image.
+
+    >>> yes, no = np.ones(12, dtype=np.bool_), np.zeros(12, dtype=np.bool_)
+    >>> found = paired_newcombe_interval(yes, no)
+    >>> round(found.low, 3), found.high
+    (0.657, 1.0)
+
+    Raises:
+        ValueError: different lengths, no image, or a confidence outside (0, 1).
+    """
+    if first.shape != second.shape or first.ndim != 1 or not first.size:
+        raise ValueError(f"expected two paired outcome vectors of one length, got {first.shape} and {second.shape}")
+    count, difference = len(first), float(first.mean() - second.mean())
+    one, two = (Rate(int(flags.sum()), count, "images").interval(confidence=confidence) for flags in (first, second))
+    phi = _phi(first, second)
+    share, other = float(first.mean()), float(second.mean())
+    down = _joined(share - one.low, two.high - other, phi)
+    up = _joined(one.high - share, other - two.low, phi)
+    return Interval(max(-1.0, difference - down), min(1.0, difference + up), confidence, "newcombe")
+
+
+def _joined(one: float, two: float, phi: float) -> float:
+    return math.sqrt(max(0.0, one * one - 2 * phi * one * two + two * two))
+
+
+def _phi(first: Flags, second: Flags) -> float:
+    both, neither = int((first & second).sum()), int((~first & ~second).sum())
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    margins = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
+    if margins == 0:
+        return 0.0
+    excess = float(both * neither - only_first * only_second)
+    return (max(0.0, excess - len(first) / 2) if excess > 0 else excess) / math.sqrt(margins)
 
 
 def detectable_difference(

@@ -19,6 +19,7 @@ from wolfhound.plan_attacks import (
 )
 from wolfhound.plan_base import Channel, Name, Names, Section, Share, Size, parse_fraction
 from wolfhound.plan_groups import GroupsSection
+from wolfhound.plan_shortcut import ShortcutSection
 
 __all__ = [
     "PLAN_FORMAT",
@@ -230,6 +231,7 @@ class AuditPlan(Section):
     targeted: tuple[TargetedSection, ...] = ()
     natural: tuple[NaturalSection, ...] = ()
     bias: tuple[DemonstrationBias, ...] = ()
+    shortcut: tuple[ShortcutSection, ...] = ()
     groups: GroupsSection | None = Field(None, description="fooling by group; without it no rate is cut by group")
     inside: tuple[InsideSection, ...] = ()
     criteria: tuple[CriterionSection, ...] = ()
@@ -294,6 +296,7 @@ def _references(plan: AuditPlan) -> list[tuple[str, tuple[str, ...]]]:
     places += [(f"robust[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.robust)]
     places += [(f"robust[{index}].surrogate", (s.surrogate,)) for index, s in enumerate(plan.robust) if s.surrogate]
     places += [(f"natural[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.natural)]
+    places += [(f"shortcut[{index}].network", (section.network,)) for index, section in enumerate(plan.shortcut)]
     places += [("groups.classifiers", plan.groups.classifiers)] if plan.groups is not None else []
     places += [(f"inside[{index}].classifiers", section.classifiers) for index, section in enumerate(plan.inside)]
     return [(place, names) for place, names in places if not isinstance(names, str)]

@@ -21,8 +21,6 @@ from torch import Tensor
 from explainers.bias.swap_flips import SwapFlips, grown
 from wolfhound.errors import DataError
 
-OFFSETS = (-4, -2, 0, 2, 4)
-"""Pixels by which masks are grown (or shrunk) to see whether a result stays."""
 SMALLEST, LARGEST = 0.02, 0.9
 """Shares of the image between which a mask is believed to be an object."""
 
@@ -183,19 +181,30 @@ class DilationSensitivity:
     left_out: int
 
 
+def usual_offsets(masks: Tensor) -> tuple[int, ...]:
+    """Return by how many pixels masks are grown and shrunk: up to about 2 % of the shorter side, at least 2 pixels.
+
+    >>> usual_offsets(torch.zeros(1, 1, 224, 224)), usual_offsets(torch.zeros(1, 1, 64, 64))
+    ((-4, -2, 0, 2, 4), (-2, -1, 0, 1, 2))
+    """
+    step = max(1, round(min(masks.shape[-2:]) / 112))
+    return (-2 * step, -step, 0, step, 2 * step)
+
+
 def dilation_sensitivity(
-    measure: Callable[[Tensor, NDArray[np.int64]], SwapFlips], masks: Tensor, *, offsets: Sequence[int] = OFFSETS
+    measure: Callable[[Tensor, NDArray[np.int64]], SwapFlips], masks: Tensor, *, offsets: Sequence[int] | None = None
 ) -> DilationSensitivity:
     """Return what `measure` finds under every offset, on the same images.
 
     Args:
         measure: of masks `[K,1,H,W]` and the positions `[K]` of their images among all.
         masks: `[N,1,H,W]` in {0, 1}.
-        offsets: pixels.
+        offsets: pixels; None takes `usual_offsets`.
 
     Raises:
         DataError: no image is left.
     """
+    offsets = usual_offsets(masks) if offsets is None else offsets
     shifted = {offset: grown(masks, offset) for offset in offsets}
     areas = torch.stack([one.flatten(1).mean(dim=1) for one in shifted.values()])
     kept = torch.nonzero(((areas > 0) & (areas < 1)).all(dim=0)).flatten().numpy()

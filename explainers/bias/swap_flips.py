@@ -12,14 +12,15 @@ from torch import Tensor
 
 from explainers.composition import compose, dilated, eroded
 from wolfhound.classifier import Classifier, frozen
-from wolfhound.statistics import Interval, Rate, mcnemar_exact, paired_difference_interval
+from wolfhound.differences import paired_newcombe_interval
+from wolfhound.statistics import Interval, Rate, mcnemar_exact
 
 
 @dataclass(frozen=True)
 class SwapFlips:
     """Predictions changed by a plate of the other kind, and by one of the image's own kind (placebo).
 
-    `excess` is the difference of the shares with its paired bootstrap interval; `p_value` McNemar's exact one.
+    `excess` is the difference of the shares with its interval (paired, Newcombe); `p_value` McNemar's exact one.
     """
 
     other: Rate
@@ -80,7 +81,7 @@ def _decided(logits: Tensor, classes: tuple[int, ...] | None) -> Tensor:
     return chosen[logits[:, chosen].argmax(dim=1)]
 
 
-def count_flips(ledger: pd.DataFrame, *, seed: int, denominator: str = "swapped images") -> SwapFlips:
+def count_flips(ledger: pd.DataFrame, *, denominator: str = "swapped images") -> SwapFlips:
     """Return the flips of a `swap_ledger`."""
     own = ledger["own"].to_numpy()
     other, placebo = (ledger[name].to_numpy() != own for name in ("other", "same"))
@@ -88,6 +89,6 @@ def count_flips(ledger: pd.DataFrame, *, seed: int, denominator: str = "swapped 
         other=Rate(int(other.sum()), len(ledger), denominator),
         placebo=Rate(int(placebo.sum()), len(ledger), denominator),
         excess=float(np.mean(other) - np.mean(placebo)),
-        interval=paired_difference_interval(other, placebo, seed=seed),
+        interval=paired_newcombe_interval(other, placebo),
         p_value=mcnemar_exact(int((other & ~placebo).sum()), int((placebo & ~other).sum())),
     )

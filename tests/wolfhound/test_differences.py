@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from wolfhound.differences import detectable_difference, newcombe_interval
+from wolfhound.differences import detectable_difference, newcombe_interval, paired_newcombe_interval
 from wolfhound.statistics import Rate
 
 # Newcombe 1998, Statistics in Medicine 17, table II, method 10: counts, and the published bounds.
@@ -39,6 +39,35 @@ def test_exchanging_the_groups_mirrors_the_interval(first: int, second: int, dat
 def test_a_rate_that_was_not_measured_has_no_difference() -> None:
     with pytest.raises(ValueError, match="was not measured"):
         newcombe_interval(Rate(0, 0, "one"), Rate(1, 2, "two"))
+
+
+@pytest.mark.parametrize(
+    ("shares", "count"), [((0.3, 0.1, 0.1), 20), ((0.05, 0.6, 0.02), 30), ((0.02, 0.02, 0.01), 60)]
+)
+def test_the_paired_interval_covers_the_true_difference(shares: tuple[float, float, float], count: int) -> None:
+    both, only_first, only_second = shares
+    rng, covered = np.random.default_rng(5), 0
+    for _ in range(300):
+        kind = rng.choice(4, size=count, p=[both, only_first, only_second, 1 - sum(shares)])
+        found = paired_newcombe_interval((kind == 0) | (kind == 1), (kind == 0) | (kind == 2))
+        covered += found.low <= only_first - only_second <= found.high
+    assert covered >= 0.93 * 300
+
+
+def test_uncorrelated_pairs_have_the_interval_of_independent_groups() -> None:
+    first = np.array([True, True, False, False] * 10)
+    second = np.array([True, False] * 20)
+    one, two = Rate(20, 40, "one"), Rate(20, 40, "two")
+    paired, independent = paired_newcombe_interval(first, second), newcombe_interval(one, two)
+    assert (paired.low, paired.high) == pytest.approx((independent.low, independent.high))
+
+
+def test_images_that_agree_narrow_the_interval() -> None:
+    first = np.arange(40) < 20
+    agreeing, apart = paired_newcombe_interval(first, first), paired_newcombe_interval(first, ~first)
+    assert agreeing.high - agreeing.low < 0.15 < apart.high - apart.low
+    with pytest.raises(ValueError, match="paired outcome vectors"):
+        paired_newcombe_interval(first, first[1:])
 
 
 def simulated_power(first: int, second: int, low: float, high: float) -> float:
