@@ -18,6 +18,7 @@ from flows.comparing import earlier_of, record_comparison
 from flows.conclusion import conclude, image_records
 from flows.environment import machine, versions
 from flows.group_stage import check_groups, group_findings
+from flows.hypothesis_stage import hypothesis_finding, hypothesis_names, raise_hypotheses
 from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
 from flows.ledgers import csv_bytes
 from flows.natural_stage import measure_natural, natural_entries, natural_finding
@@ -130,24 +131,12 @@ def conduct(
         natural = _natural(job, clean, call=call, progress=progress)
     with _timed(spent, "bias probes"):
         bias = _bias(job, call=call, progress=progress)
-        planted = [
-            shortcut_finding(call("shortcut", e.name, plant_shortcut, job, e, progress)) for e in shortcut_entries(job)
-        ]
-        by_group = group_findings(job, results, fooled)
+        planted, further = _beside_probes(job, results, fooled, call=call, progress=progress)
     with _timed(spent, "inside the network"):
         inside = _inside(job, call=call, progress=progress)
-    subjects = tuple(describe(open_classifier(job, name)) for name in names)
-    subjects += tuple(subject for subject, _ in [*bias, *planted])
-    findings += [
-        *universal,
-        *robust,
-        *targeted,
-        *natural,
-        *(finding for _, finding in [*bias, *planted]),
-        *by_group,
-        *inside,
-    ]
-    return conclude(job, subjects=subjects, images=image_records(job), findings=findings, tables=tables)
+    subjects = tuple(describe(open_classifier(job, name)) for name in names) + tuple(subject for subject, _ in bias)
+    findings += [*universal, *robust, *targeted, *natural, *(finding for _, finding in bias), *further, *inside]
+    return conclude(job, subjects=(*subjects, *planted), images=image_records(job), findings=findings, tables=tables)
 
 
 def _universal(
@@ -225,6 +214,27 @@ def _natural(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress
 def _bias(job: AuditJob, *, call: Call, progress: Progress) -> list[tuple[Subject, Finding]]:
     values = {e.name: (e, call("bias", e.name, probe, job, e, progress)) for e in bias_entries(job)}
     return bias_findings(values)
+
+
+def _beside_probes(
+    job: AuditJob,
+    results: UniversalResults,
+    fooled: dict[tuple[str, str], StepValue],
+    *,
+    call: Call,
+    progress: Progress,
+) -> tuple[list[Subject], list[Finding]]:
+    """Return what stands beside the probes: planted shortcuts with their classifiers, rates by group, hypotheses."""
+    planted = [
+        shortcut_finding(call("shortcut", entry.name, plant_shortcut, job, entry, progress))
+        for entry in shortcut_entries(job)
+    ]
+    proposed = [
+        hypothesis_finding(call("hypotheses", name, raise_hypotheses, job, name, progress))
+        for name in hypothesis_names(job)
+    ]
+    findings = [*(finding for _, finding in planted), *group_findings(job, results, fooled), *proposed]
+    return [subject for subject, _ in planted], findings
 
 
 def _inside(job: AuditJob, *, call: Call, progress: Progress) -> list[Finding]:

@@ -32,6 +32,8 @@ def check_against_registries(job: AuditJob) -> None:
         faults += _corruption_faults(f"natural[{i}]", natural)
     for i, inside in enumerate(job.plan.inside):
         faults += [f"inside[{i}]: {_explainer_fault(name)}" for name in inside.methods if name not in EXPLAINERS]
+    if job.plan.hypotheses is not None and job.plan.hypotheses.method not in EXPLAINERS:
+        faults.append(f"hypotheses: {_explainer_fault(job.plan.hypotheses.method)}")
     if faults:
         raise PlanError(fault_list(f"{len(faults)} fault(s) in the plan:", faults))
 

@@ -1,4 +1,4 @@
-"""Fooling by group, on the ledgers of a small audit: what is printed is what the ledgers say."""
+"""Fooling by group and hypotheses, on a small audit: what is printed is what the ledgers say."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from flows.audit import conduct, prepare
 from flows.audit_job import AuditJob
 from flows.group_stage import LEDGER, check_groups
 from flows.ledgers import read_csv
+from tests.flows.test_explain_command import MODEL
 from wolfhound.errors import DataError, PlanError
 from wolfhound.evidence import Evidence, Finding
 from wolfhound.verification import rate_checks
@@ -22,15 +23,17 @@ purpose: A test of fooling by group.
 seed: 3
 device: cpu
 batch_size: 50
-images: {source: demonstration, count: 400, seed: 1}
-splits: {craft: 40, select: 20, report: 120}
+images: {source: demonstration, count: 200, seed: 1}
+splits: {craft: 30, select: 20, report: 120}
 classifiers:
-  - {name: first, source: demonstration, architecture: vgg_f}
+  - {name: first, source: factory, file: model.py, callable: Network,
+     preprocessing: {mean: [0, 0, 0], std: [0.1, 0.1, 0.1]}}
 universal:
   - {attack: sgd_uap, tier: quick, threat: {norm: linf, epsilon: 10/255}}
 targeted:
   - {threat: {norm: linf, epsilon: 8/255}, images: 30, shown: 1}
 groups: {by: [class, group], least: 10}
+hypotheses: {images: 120, least: 12, shown: 2}
 criteria:
   - {id: worst-group, text: Predictions changed in the worst group, rate: bias.worst_group_universal, at_most: 30 %}
 """
@@ -39,6 +42,7 @@ criteria:
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> AuditJob:
     folder = tmp_path_factory.mktemp("groups")
+    (folder / "model.py").write_text(MODEL.replace("nn.Linear(8, 3)", "nn.Linear(8, 10)"))
     return AuditJob(PLAN.encode(), folder, folder / "run", folder / "cache", "wolfhound run plan.yaml")
 
 
@@ -54,7 +58,7 @@ def ledger_of(job: AuditJob, finding: Finding) -> pd.DataFrame:
 
 def test_a_finding_by_class_and_one_by_group_are_there(evidence: Evidence) -> None:
     found = [finding.id for finding in evidence.findings if finding.id.startswith("bias/")]
-    assert found == ["bias/by-class/first", "bias/by-group/first"]
+    assert found == ["bias/by-class/first", "bias/by-group/first", "bias/hypotheses/first"]
 
 
 def test_the_worst_group_is_that_of_the_universal_ledger(job: AuditJob, evidence: Evidence) -> None:
@@ -95,6 +99,20 @@ def test_a_criterion_judges_the_worst_group_of_every_property(evidence: Evidence
     judged = [row for row in evidence.judgements if row.criterion == "worst-group"]
     assert [row.finding for row in judged] == ["bias/by-class/first", "bias/by-group/first"]
     assert all(row.observed == evidence.finding(row.finding or "").rates["worst_group_universal"] for row in judged)
+
+
+def test_hypotheses_say_so_everywhere_and_have_no_rate_to_be_judged(job: AuditJob, evidence: Evidence) -> None:
+    finding = evidence.finding("bias/hypotheses/first")
+    assert finding.rates == {}
+    assert finding.title.endswith("not findings")
+    assert finding.claim.startswith("A hypothesis, not a finding")
+    texts = [*finding.facts.values(), *(quantity.meaning for quantity in finding.quantities.values())]
+    texts += [gallery.title for gallery in finding.galleries]
+    assert all("hypothesis, not a finding" in text for text in texts)
+    assert texts
+    ledger = read_csv(job.store.get(finding.ledgers["attributes per image"]))
+    assert len(ledger) == 120
+    assert {"class", "group", "brightness", "border_green", "wrong"} <= set(ledger.columns)
 
 
 def test_a_plan_without_attacks_or_groups_is_refused(tmp_path: Path) -> None:
