@@ -9,9 +9,13 @@ from flows.audit import conduct, prepare
 from flows.audit_job import AuditJob
 from flows.group_stage import LEDGER, check_groups
 from flows.ledgers import read_csv
+from reports.wording import gap as printed_gap
 from tests.flows.test_explain_command import MODEL
 from wolfhound.errors import DataError, PlanError
-from wolfhound.evidence import Evidence, Finding
+from wolfhound.evidence import Evidence, Finding, RunRecord
+from wolfhound.outputs.text import observed
+from wolfhound.result import result_of
+from wolfhound.verdicts import compare_interval
 from wolfhound.verification import rate_checks
 
 pytestmark = pytest.mark.timeout(600)
@@ -36,6 +40,7 @@ groups: {by: [class, group], least: 10}
 hypotheses: {images: 120, least: 12, shown: 2}
 criteria:
   - {id: worst-group, text: Predictions changed in the worst group, rate: bias.worst_group_universal, at_most: 30 %}
+  - {id: gap, text: Difference between two groups, rate: bias.gap_universal, at_most: 20 %}
 """
 
 
@@ -99,6 +104,19 @@ def test_a_criterion_judges_the_worst_group_of_every_property(evidence: Evidence
     judged = [row for row in evidence.judgements if row.criterion == "worst-group"]
     assert [row.finding for row in judged] == ["bias/by-class/first", "bias/by-group/first"]
     assert all(row.observed == evidence.finding(row.finding or "").rates["worst_group_universal"] for row in judged)
+
+
+def test_a_criterion_judges_the_gap_and_outputs_print_it(evidence: Evidence) -> None:
+    judged = [row for row in evidence.judgements if row.criterion == "gap"]
+    assert [row.finding for row in judged] == ["bias/by-class/first", "bias/by-group/first"]
+    run = RunRecord("2026-01-01T00:00:00+00:00", "2026-01-01T00:01:00+00:00", {}, {}, {})
+    rows = [row for row in result_of(evidence, run, evidence_sha256="", seal="").judgements if row.criterion == "gap"]
+    for row, printed in zip(judged, rows, strict=True):
+        gap = evidence.finding(row.finding or "").quantities["gap_universal"]
+        assert row.quantity == gap
+        assert gap.interval is not None
+        assert row.verdict == compare_interval(gap.interval, evidence.criteria[1])
+        assert observed(printed).startswith(printed_gap(gap))
 
 
 def test_hypotheses_say_so_everywhere_and_have_no_rate_to_be_judged(job: AuditJob, evidence: Evidence) -> None:
