@@ -4,7 +4,7 @@ Everything is counted from the ledgers that the attacks left behind: no image go
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -190,9 +190,9 @@ class _Grouped:
     def _rates(
         self, found: Mapping[str, GroupRates], controls: Mapping[str, GroupRates]
     ) -> tuple[dict[str, Rate], dict[str, Counted]]:
-        """Return, for each kind of attack, the highest and lowest rate of the attack whose groups lie furthest apart.
+        """Return, for each kind of attack, the highest rate over groups and attacks, and the lowest of that attack.
 
-        The worst group is the highest rate over groups and attacks; the control is that attack's noise, same group.
+        The control is the same group under noise of that attack's size.
         """
         rates: dict[str, Rate] = {}
         counted: dict[str, Counted] = {}
@@ -215,13 +215,18 @@ class _Grouped:
         return rates, counted
 
     def _largest(self, found: Mapping[str, GroupRates]) -> dict[str, Quantity]:
-        """Return the largest gap of each kind of attack, under the name that criteria use."""
+        """Return the largest gap of each kind of attack, under the name that criteria use.
+
+        Its interval is of the largest true gap under any of these attacks: the intervals hold together for all of them.
+        """
         largest: dict[str, Quantity] = {}
         for kind in dict.fromkeys(one.kind for one in self.attacked):
             gaps = [(g, one.title) for one in self.attacked if one.kind == kind and (g := found[one.title].gap)]
             if gaps:
                 gap, title = max(gaps, key=lambda pair: pair[0].difference)
-                largest[f"gap_{kind}"] = _gap_quantity(gap, f"largest of {len(gaps)}: {title}")
+                low, high = (max(getattr(one.interval, end) for one, _ in gaps) for end in ("low", "high"))
+                over_all = replace(gap, interval=replace(gap.interval, low=low, high=high))
+                largest[f"gap_{kind}"] = _gap_quantity(over_all, f"largest of {len(gaps)}: {title}")
         return largest
 
     def _table(self, found: Mapping[str, GroupRates], controls: Mapping[str, GroupRates]) -> RateTable:
