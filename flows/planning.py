@@ -26,6 +26,9 @@ def check_against_registries(job: AuditJob) -> None:
     for i, bias in enumerate(job.plan.bias):
         if isinstance(bias, InterventionBias):
             faults += _bias_faults(f"bias[{i}]", bias)
+    if job.plan.hypotheses is not None:
+        fault = _explainer_fault(job.plan.hypotheses.method)
+        faults += [f"hypotheses: {fault}"] if fault else []
     faults += gradient_faults(job.plan, black_boxes(job.plan))
     if faults:
         raise PlanError(fault_list(f"{len(faults)} fault(s) in the plan:", faults))

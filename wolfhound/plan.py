@@ -25,7 +25,10 @@ from wolfhound.plan_classifiers import (
     Subject,
     TorchvisionClassifier,
 )
+from wolfhound.plan_groups import GroupsSection
+from wolfhound.plan_hypotheses import HypothesesSection
 from wolfhound.plan_images import CsvImages, DemonstrationImages, FitSection, FolderImages, Images, TorchvisionImages
+from wolfhound.plan_shortcut import ShortcutSection
 
 __all__ = [
     "PLAN_FORMAT",
@@ -124,6 +127,9 @@ class AuditPlan(Section):
     targeted: tuple[TargetedSection, ...] = ()
     natural: tuple[NaturalSection, ...] = ()
     bias: tuple[BiasSection, ...] = ()
+    shortcut: tuple[ShortcutSection, ...] = ()
+    groups: GroupsSection | None = Field(None, description="fooling by group; without it no rate is cut by group")
+    hypotheses: HypothesesSection | None = Field(None, description="where to look for shortcuts; proposes, never finds")
     inside: tuple[InsideSection, ...] = ()
     criteria: tuple[CriterionSection, ...] = ()
     fixed_on: datetime.date | None = Field(None, description="the day on which the criteria were fixed")
@@ -169,6 +175,7 @@ def _too_many_images(plan: AuditPlan) -> list[str]:
         (f"targeted[{i}]", section.images) for i, section in enumerate(plan.targeted) if section.start == "images"
     ]
     asked += [(f"natural[{i}]", section.images or 0) for i, section in enumerate(plan.natural)]
+    asked += [("hypotheses", plan.hypotheses.images)] if plan.hypotheses is not None else []
     held_out = plan.splits.report
     return [
         f"{place}.images asks for {count} images; the report split has {held_out}"
@@ -192,5 +199,8 @@ def _references(plan: AuditPlan) -> list[tuple[str, tuple[str, ...]]]:
         for index, s in enumerate(plan.bias)
         if not isinstance(s, DemonstrationBias | NuisanceBias)
     ]
+    places += [(f"shortcut[{index}].network", (section.network,)) for index, section in enumerate(plan.shortcut)]
+    places += [("groups.classifiers", plan.groups.classifiers)] if plan.groups is not None else []
+    places += [("hypotheses.classifiers", plan.hypotheses.classifiers)] if plan.hypotheses is not None else []
     places += [(f"inside[{index}].classifiers", section.classifiers) for index, section in enumerate(plan.inside)]
     return [(place, names) for place, names in places if not isinstance(names, str)]
