@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from flows.audit_job import AuditJob
+from flows.batches import record_batch_size
 from flows.bias_stage import bias_entries, bias_findings, probe
 from flows.clean_stage import clean_finding, measure_clean, stored_doubts
 from flows.comparing import earlier_of, record_comparison
@@ -87,9 +88,15 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
     with locked(job.root):
         started, seconds = _now(), dict[str, float]()
         job.store.write("plan.yaml", job.source)
+        batch = record_batch_size(job)
         evidence = conduct(job, call=call, progress=progress, seconds=seconds)
         record = RunRecord(
-            started, _now(), {**machine(job.device), **_layouts(job)}, versions(), seconds, reused_steps(job.store)
+            started,
+            _now(),
+            {**machine(job.device), "batch size": str(batch), **_layouts(job)},
+            versions(),
+            seconds,
+            reused_steps(job.store),
         )
         job.store.write_evidence(evidence, record)
         record_comparison(job)

@@ -15,6 +15,7 @@ from explainers.bias.probe import background_probe
 from explainers.bias.verdict import BackgroundProbe
 from explainers.resampling import Effect
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.ledgers import csv_bytes
 from flows.pictures import store_picture
 from flows.steps import StepValue, pack
@@ -114,7 +115,7 @@ def _measure(
         class_pair=(0, 1),
         usual_background=_USUAL,
         seed=seed,
-        batch_size=job.plan.batch_size,
+        batch_size=batch_size(job),
         progress=progress,
     )
     evidence = grad_cam_evidence(

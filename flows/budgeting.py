@@ -6,6 +6,7 @@ from functools import lru_cache
 from attacks.universal import budget
 from attacks.universal.budget import Pace
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
 from flows.universal_stage import UniversalEntry, universal_entries
@@ -43,4 +44,4 @@ def _pace(job: AuditJob, name: str) -> Pace:
     """Return how fast one network is on this machine; measured once a process."""
     classifier = open_classifier(job, name).to(job.device)
     craft = open_splits(job).splits.craft
-    return budget.calibrate([classifier], craft, batch_size=job.plan.batch_size, seconds=CALIBRATION_SECONDS)
+    return budget.calibrate([classifier], craft, batch_size=batch_size(job), seconds=CALIBRATION_SECONDS)

@@ -129,6 +129,7 @@ def _audit(
     wanted_cache = (cache or plan.plan.cache or default_cache()).resolve()
     process_settings.configure(wanted_cache, prefect=not plain)
     process_settings.interrupt_on_termination()
+    from flows import preflight
     from flows.audit import prepare
     from flows.audit_job import AuditJob
     from flows.budgeting import budget_lines
@@ -139,6 +140,10 @@ def _audit(
     root = (output or plan.plan.output or Path("runs") / plan.plan.name).resolve()
     job = AuditJob(plan.source, folder, root, wanted_cache, command, signing)
     prepare(job, progress=console_progress(quiet=quiet))
+    preflight.stop_at_errors(job)
+    for notice in preflight.notices(job):
+        if notice.severity != "note":
+            say(f"{notice.severity}: {notice.text}")
     if not quiet:
         say(f"auditing {len(job.plan.classifiers)} classifier(s) into {root}")
         for line in budget_lines(job):

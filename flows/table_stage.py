@@ -9,6 +9,7 @@ from attacks.controls import sign_noise
 from attacks.judge import Bounded, transfer_predictions
 from attacks.threat import Threat
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.ledgers import csv_bytes
 from flows.naming import threat_name
 from flows.replay_stage import ReplayEntry
@@ -93,7 +94,7 @@ def evaluate(job: AuditJob, target: str, wanted: Mapping[str, Judged], progress:
         for name, one in wanted.items():
             judged[name] = (load_delta(job.store.get(one.artefact)) * one.scale, one.threat)
         ledger = transfer_predictions(
-            classifier.to(job.device), report, judged, batch_size=job.plan.batch_size, progress=progress
+            classifier.to(job.device), report, judged, batch_size=batch_size(job), progress=progress
         )
         return {"ledger": pack(job.store.put(csv_bytes(ledger), ".csv"))}
 

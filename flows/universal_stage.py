@@ -14,6 +14,7 @@ from attacks.universal.budget import tier_options
 from attacks.universal.checkpoints import CheckpointFile
 from attacks.universal.driver import craft_universal
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.ledgers import settings_text
 from flows.naming import entry_names
 from flows.steps import Step, StepValue, pack
@@ -114,7 +115,7 @@ def craft(job: AuditJob, entry: UniversalEntry, source: str, run: int = 0, progr
     members = [open_classifier(job, name) for name in entry.members(source)]
     step, seed = _step(job, entry, source, run, members)
     # In the cache, as the run folder holds nothing but evidence; under all that would make it another run's.
-    unfinished = sha256(f"{step.key} {job.plan.batch_size} {job.device} {torch.__version__}".encode())
+    unfinished = sha256(f"{step.key} {batch_size(job)} {job.device} {torch.__version__}".encode())
     checkpoint = CheckpointFile(job.cache / "unfinished" / f"{unfinished}.safetensors")
     splits, attack = open_splits(job).splits, entry.attack()
 
@@ -126,7 +127,7 @@ def craft(job: AuditJob, entry: UniversalEntry, source: str, run: int = 0, progr
             splits.select,
             entry.threat,
             generator=torch.Generator().manual_seed(seed),
-            batch_size=job.plan.batch_size,
+            batch_size=batch_size(job),
             progress=progress,
             checkpoint=checkpoint,
         )
