@@ -28,7 +28,7 @@ from flows.robust_findings import robust_finding
 from flows.robust_stage import attack_robust, robust_entries
 from flows.run_folder import locked
 from flows.steps import StepValue, reused_steps
-from flows.subject_classifiers import describe, layout_of, open_classifier, open_loadable
+from flows.subject_classifiers import describe, layout_of, open_classifier, open_loadable, precision_of
 from flows.table_stage import evaluate, judged_on
 from flows.targeted_stage import fool, targeted_entries, targeted_finding
 from flows.universal_findings import (
@@ -110,7 +110,9 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
 
 
 def _layouts(job: AuditJob) -> dict[str, str]:
-    return {f"memory layout of {name}": layout_of(job, name) for name in job.plan.classifier_names}
+    names = job.plan.classifier_names
+    layouts = {f"memory layout of {name}": layout_of(job, name) for name in names}
+    return layouts | {f"precision of {name}": precision_of(job, name) for name in names}
 
 
 def conduct(

@@ -11,7 +11,7 @@ import torch
 from flows.steps import Step
 from reports.signing.choice import SigningChoice
 from wolfhound.plan import AuditPlan
-from wolfhound.plan_reading import parse_plan
+from wolfhound.plan_reading import PlanFile, parse_plan
 from wolfhound.store import EvidenceStore, sha256
 
 
@@ -72,6 +72,15 @@ class AuditJob:
     def step(self, name: str, **depends: Any) -> Step:
         """Return the step of that name, keyed by everything that its result depends on."""
         return Step(self.store, name, depends)
+
+
+def job_of(
+    plan: PlanFile, command: str, *, output: Path | None, cache: Path, signing: SigningChoice | None = None
+) -> AuditJob:
+    """Return the job of a plan that was read: into `output`, else where the plan says, else runs/NAME."""
+    folder = plan.path.resolve().parent if plan.path else Path.cwd()
+    root = (output or plan.plan.output or Path("runs") / plan.plan.name).resolve()
+    return AuditJob(plan.source, folder, root, cache, command, signing)
 
 
 @lru_cache(maxsize=8)

@@ -131,28 +131,26 @@ def _audit(
     process_settings.interrupt_on_termination()
     from flows import preflight
     from flows.audit import prepare
-    from flows.audit_job import AuditJob
+    from flows.audit_job import job_of
     from flows.budgeting import budget_lines
     from flows.console import console_progress, say
     from flows.summary import summary_lines
 
-    folder = plan.path.resolve().parent if plan.path else Path.cwd()
-    root = (output or plan.plan.output or Path("runs") / plan.plan.name).resolve()
-    job = AuditJob(plan.source, folder, root, wanted_cache, command, signing)
+    job = job_of(plan, command, output=output, cache=wanted_cache, signing=signing)
     prepare(job, progress=console_progress(quiet=quiet))
     preflight.stop_at_errors(job)
     for notice in preflight.notices(job):
         if notice.severity != "note":
             say(f"{notice.severity}: {notice.text}")
     if not quiet:
-        say(f"auditing {len(job.plan.classifiers)} classifier(s) into {root}")
+        say(f"auditing {len(job.plan.classifiers)} classifier(s) into {job.root}")
         for line in budget_lines(job):
             say(line)
     try:
         result = _run(job, quiet=quiet, plain=plain)
     except (Exception, KeyboardInterrupt) as error:
         return _broke_off(error, command)
-    for line in summary_lines(result, root):
+    for line in summary_lines(result, job.root):
         typer.echo(line)
     return result.exit_code
 
@@ -224,14 +222,23 @@ def verify(
 
 
 @app.command()
-def doctor(cache: Cache = None) -> None:
-    """Show environment, versions and device, what is missing and how to get it."""
-    from flows.doctor import diagnose
+def doctor(
+    plan: Annotated[Path | None, typer.Argument(help="An audit plan to inspect.", show_default=False)] = None,
+    output: Output = None,
+    cache: Cache = None,
+) -> None:
+    """Show environment and device; with a PLAN, look in seconds for what would ruin its audit. Nothing is run."""
+    from flows.doctor import diagnose, inspect_plan
 
-    rows = diagnose((cache or default_cache()).resolve())
+    wanted_cache = (cache or default_cache()).resolve()
+    rows = diagnose(wanted_cache)
     for row in rows:
         typer.echo(f"{row.state:8}{row.name:16}{row.detail}")
-    raise typer.Exit(BAD_INPUT if any(row.state == "missing" for row in rows) else 0)
+    sound = not any(row.state == "missing" for row in rows)
+    if plan is not None and sound:
+        process_settings.configure(wanted_cache, prefect=False)
+        sound = inspect_plan(plan, output=output, cache=cache, default_cache=wanted_cache, say=typer.echo)
+    raise typer.Exit(0 if sound else BAD_INPUT)
 
 
 @plan_app.command("check")

@@ -95,7 +95,9 @@ def job(workshop: Path, images: str, classifiers: str, *, size: int = 0, names: 
 
 
 def networks(kind: str) -> list[str]:
-    return [model["name"] for model in real_index()["models"] if model["name"].startswith("cifar10") == (kind == "cifar")]
+    return [
+        model["name"] for model in real_index()["models"] if model["name"].startswith("cifar10") == (kind == "cifar")
+    ]
 
 
 @pytest.mark.parametrize("images", ["cifar10_jpeg", "cifar10_lossless", "nips2017_dev", "imagenet_sample"])
