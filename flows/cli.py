@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import explain_command, gate_commands, process_settings, signing_commands
+from flows import explain_command, gate_commands, init_command, process_settings, signing_commands
 from flows.signing_commands import Certificate, Chain, Key, LongTerm, Timestamp, Trust
 from reports.signing.choice import SigningChoice
 from wolfhound import __version__
@@ -264,6 +264,7 @@ def plan_schema() -> None:
     typer.echo(json.dumps(AuditPlan.model_json_schema(), indent=2))
 
 
+app.command()(init_command.init)
 app.command("explain", epilog=explain_command.EPILOG)(explain_command.explain)
 app.command()(signing_commands.sign)
 for command in (gate_commands.export, gate_commands.compare, gate_commands.approve, gate_commands.history):
