@@ -15,6 +15,7 @@ import typer
 
 from flows import explain_command, gate_commands, init_command, process_settings, signing_commands
 from flows.signing_commands import Certificate, Chain, Key, LongTerm, Timestamp, Trust
+from flows.storage import check_writable, storage_fault
 from reports.signing.choice import SigningChoice
 from wolfhound import __version__
 from wolfhound.errors import WolfhoundError
@@ -58,6 +59,12 @@ def main() -> None:
         app()
     except WolfhoundError as error:
         _fail(str(error))
+        sys.exit(BAD_INPUT)
+    except OSError as error:
+        fault = storage_fault(error)
+        if fault is None:
+            raise
+        _fail(fault)
         sys.exit(BAD_INPUT)
 
 
@@ -137,6 +144,7 @@ def _audit(
     from flows.summary import summary_lines
 
     job = job_of(plan, command, output=output, cache=wanted_cache, signing=signing)
+    check_writable(job.root)
     prepare(job, progress=console_progress(quiet=quiet))
     preflight.stop_at_errors(job)
     for notice in preflight.notices(job):
@@ -173,6 +181,8 @@ def _broke_off(error: BaseException, command: str) -> int:
         _fail(str(error))
         return BAD_INPUT
     what = str(error) if isinstance(error, WolfhoundError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    fault = storage_fault(error)
+    what = fault or what
     what = "it was interrupted" if isinstance(error, KeyboardInterrupt) else what
     _fail(f"the audit broke off: {what}")
     typer.echo(f"Finished steps are kept. Resume it with: {command}", err=True)
@@ -180,7 +190,7 @@ def _broke_off(error: BaseException, command: str) -> int:
         import traceback
 
         traceback.print_exception(error)
-    elif not isinstance(error, WolfhoundError | KeyboardInterrupt):
+    elif not (fault or isinstance(error, WolfhoundError | KeyboardInterrupt)):
         typer.echo("Set WOLFHOUND_TRACEBACK=1 to see where.", err=True)
     return BROKE_OFF
 
