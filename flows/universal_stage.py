@@ -13,6 +13,7 @@ from attacks.threat import Threat
 from attacks.universal.budget import tier_options
 from attacks.universal.checkpoints import CheckpointFile
 from attacks.universal.driver import craft_universal
+from attacks.universal.views import settled
 from flows.audit_job import AuditJob
 from flows.ledgers import settings_text
 from flows.naming import entry_names
@@ -136,7 +137,7 @@ def craft(job: AuditJob, entry: UniversalEntry, source: str, run: int = 0, progr
             "history": [[point.passes, point.gradients, float(point.share)] for point in result.history],
             "gradients": result.gradients,
             "title": attack.title,
-            "settings": settings_text(attack),
+            "settings": settings_text(settled(attack, splits.craft.size)),
             "citation": attack.source,
             "seed": seed,
         }

@@ -1,8 +1,8 @@
 """Crafting images varied at random each time they are read: a few hundred photographs stand for more."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import numpy as np
 import torch
@@ -12,11 +12,41 @@ from torch.nn import functional
 
 from wolfhound.images import ImageSet
 
-Augment = Literal["none", "flips", "crops"]
+Augment = Literal["auto", "none", "flips", "crops"]
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 
 SMALLEST_CROP = 0.5
 """Least share of an image's area that a crop keeps."""
+
+SMALL = 64
+"""Up to this many pixels on the shorter side, "auto" mirrors and does not crop: scaling a crop blurs what is left."""
+
+Attack = TypeVar("Attack")
+
+
+def settled(attack: Attack, size: tuple[int, int]) -> Attack:
+    """Return `attack` with its "auto" replaced by how it varies images of `size` (height, width); any other as it is.
+
+    >>> from attacks.universal.df import DfUniversal
+    >>> settled(DfUniversal(), (32, 32)).augment, settled(DfUniversal(), (224, 224)).augment
+    ('flips', 'crops')
+    >>> settled(DfUniversal(augment="none"), (32, 32)).augment
+    'none'
+    """
+    if getattr(attack, "augment", None) != "auto":
+        return attack
+    return cast(Attack, replace(cast(Any, attack), augment=suited("auto", size)))
+
+
+def suited(augment: Augment, size: tuple[int, int]) -> Augment:
+    """Return how images of `size` (height, width) are varied where `augment` is asked for: "auto" depends on the size.
+
+    >>> suited("auto", (32, 32)), suited("auto", (96, 224)), suited("none", (224, 224))
+    ('flips', 'crops', 'none')
+    """
+    if augment != "auto":
+        return augment
+    return "flips" if min(size) <= SMALL else "crops"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +67,8 @@ class Viewed:
 
     @classmethod
     def drawn(cls, images: ImageSet, positions: Tensor, augment: Augment, *, generator: torch.Generator) -> "Viewed":
-        """Return views of the images at `positions` int64 `[B]`, as different as `augment` says."""
+        """Return views of the images at `positions` int64 `[B]`, as different as `augment` says for their size."""
+        augment = suited(augment, images.size)
         rows = {int(position): row for row, position in enumerate(positions)}
         if augment == "none":
             return cls(images, rows, None)

@@ -1,11 +1,18 @@
 """Views of crafting images: mirrored and cropped at random, the same however they are batched."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 
+from attacks.registry import make_universal
+from attacks.threat import Threat
+from attacks.universal.df import DfUniversal
+from attacks.universal.driver import craft_universal
 from attacks.universal.views import SMALLEST_CROP, Viewed
-from wolfhound.images import ImageSet
+from wolfhound.classifier import Classifier
+from wolfhound.images import ImageSet, Splits
 
 
 def ramps(make_images, count: int) -> ImageSet:  # type: ignore[no-untyped-def]
@@ -62,3 +69,24 @@ def test_what_is_drawn_belongs_to_the_image_and_not_to_the_batch(augment, make_i
     parts = torch.cat([viewed.load(positions[i : i + 1].numpy()) for i in range(12)])
     torch.testing.assert_close(parts, whole)
     assert not torch.equal(whole, view(images, augment, seed=2)[positions])
+
+
+@pytest.mark.parametrize(("side", "same_as", "other"), [(32, "flips", "crops"), (65, "crops", "flips")])
+def test_auto_mirrors_small_images_and_crops_larger_ones(side: int, same_as: str, other: str, make_images) -> None:  # type: ignore[no-untyped-def]
+    images = make_images([0] * 5, size=(side, side))
+    assert torch.equal(view(images, "auto"), view(images, same_as))
+    assert not torch.equal(view(images, "auto"), view(images, other))
+
+
+def test_a_result_states_how_its_images_were_varied_and_not_auto(trained: Classifier, textures: Splits) -> None:
+    attack, threat = DfUniversal(passes=1), Threat("linf", 0.05)
+    result = craft_universal(
+        attack, trained, textures.craft, textures.select, threat, generator=torch.Generator().manual_seed(0)
+    )
+    assert attack.augment == "auto"
+    assert result.options == {**asdict(attack), "augment": "flips"}
+    stated = make_universal("df_uap", dict(result.options))
+    again = craft_universal(
+        stated, trained, textures.craft, textures.select, threat, generator=torch.Generator().manual_seed(0)
+    )
+    assert torch.equal(again.last, result.last)
