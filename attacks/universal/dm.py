@@ -58,8 +58,8 @@ class DmUniversal:
         image_steps: descent steps on the images (the paper: 10), each an eighth of the radius long.
         smoothing: label smoothing of the loss that the weights descend (the paper: 0.2).
         clip: cross-entropy (nats) above which an image no longer counts for v (the paper: 9).
-        augment: "none", as in the paper, "flips" or "crops", "auto" by the images' size (see `views`), drawn anew for
-            each update.
+        augment: "none", as in the paper, "flips", "shifts" or "crops", "auto" by the images' size (see `views`), drawn
+            anew for each update.
     """
 
     passes: int = 20
