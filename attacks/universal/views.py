@@ -21,7 +21,7 @@ SMALLEST_CROP = 0.5
 FARTHEST_SHIFT = 1 / 8
 """Largest move in each direction as a share of the image's side: 4 of 32 pixels, as CIFAR-10 networks are trained."""
 
-SMALL = 64
+SMALL = 48
 """Up to this many pixels on the shorter side, "auto" moves and does not crop: scaling a crop blurs what is left."""
 
 Attack = TypeVar("Attack")
