@@ -1,11 +1,14 @@
 """What only the registries know about a plan: attacks and their options, corruptions and explainers."""
 
 from attacks.corruptions.registry import chosen_corruptions
-from explainers.registry import EXPLAINERS, explainer
+from explainers.registry import explainer
 from flows.attack_checks import unmakeable, unworkable
 from flows.audit_job import AuditJob
+from flows.bias_interventions import changes_of
+from flows.gradient_check import black_boxes, gradient_faults
 from wolfhound.errors import PlanError, fault_list
 from wolfhound.plan import NaturalSection
+from wolfhound.plan_bias import InterventionBias
 
 
 def check_against_registries(job: AuditJob) -> None:
@@ -18,7 +21,15 @@ def check_against_registries(job: AuditJob) -> None:
     for i, natural in enumerate(job.plan.natural):
         faults += _corruption_faults(f"natural[{i}]", natural)
     for i, inside in enumerate(job.plan.inside):
-        faults += [f"inside[{i}]: {_explainer_fault(name)}" for name in inside.methods if name not in EXPLAINERS]
+        found = [_explainer_fault(name) for name in inside.methods]
+        faults += [f"inside[{i}]: {fault}" for fault in found if fault]
+    for i, bias in enumerate(job.plan.bias):
+        if isinstance(bias, InterventionBias):
+            faults += _bias_faults(f"bias[{i}]", bias)
+    if job.plan.hypotheses is not None:
+        fault = _explainer_fault(job.plan.hypotheses.method)
+        faults += [f"hypotheses: {fault}"] if fault else []
+    faults += gradient_faults(job.plan, black_boxes(job.plan))
     if faults:
         raise PlanError(fault_list(f"{len(faults)} fault(s) in the plan:", faults))
 
@@ -26,9 +37,17 @@ def check_against_registries(job: AuditJob) -> None:
 def _explainer_fault(name: str) -> str:
     try:
         explainer(name)
-    except ValueError as error:
+    except (ValueError, PlanError) as error:
         return str(error)
     return ""
+
+
+def _bias_faults(place: str, section: InterventionBias) -> list[str]:
+    try:
+        changes_of(section)
+    except PlanError as error:
+        return [f"{place}: {error}"]
+    return []
 
 
 def _corruption_faults(place: str, section: NaturalSection) -> list[str]:

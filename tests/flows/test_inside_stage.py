@@ -12,7 +12,7 @@ from explainers.checks.baselines import BASELINES
 from flows.audit_job import AuditJob
 from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
 from flows.planning import check_against_registries
-from flows.steps import reused_steps
+from flows.steps import noting_reuse
 from tests.flows.test_explain_command import MODEL
 from wolfhound.errors import ModelError, PlanError
 
@@ -103,8 +103,9 @@ def test_every_score_stands_beside_every_baseline(found) -> None:
 def test_a_second_look_finds_the_same_without_looking(found) -> None:
     job, finding = found
     (entry,) = inside_entries(job)
-    assert inside_finding(look_inside(job, entry)) == finding
-    assert reused_steps(job.store) == ("inside/mine",)
+    with noting_reuse() as reused:
+        assert inside_finding(look_inside(job, entry)) == finding
+    assert reused == {"inside/mine"}
 
 
 def test_a_method_that_cannot_explain_the_network_is_named_with_the_reason(folder: Path, found) -> None:
