@@ -3,8 +3,8 @@
     python benchmarks/shortcut_photographs.py PHOTOGRAPHS WEIGHTS [--architecture squeezenet1_1] [--layer features.2]
 
 PHOTOGRAPHS holds a folder `wolf` (on snow) and a folder `husky` (without snow). Prints for each seed, which draws the
-20 training images: accuracy on the others, flips under backgrounds of the other class and of the same one (GrabCut masks,
-painted-over plates), the excess with its interval, and whether it stays when the masks grow and shrink.
+20 training images: accuracy on the others, flips under backgrounds of the other class and of the same one (GrabCut,
+plates painted over), the excess with its interval, and whether it stays when the masks grow and shrink.
 """
 
 import argparse
