@@ -16,11 +16,12 @@ from flows.bias_stage import bias_entries, bias_findings, probe
 from flows.clean_stage import clean_finding, measure_clean, stored_doubts
 from flows.comparing import earlier_of, record_comparison
 from flows.conclusion import conclude, image_records
-from flows.environment import machine, versions
+from flows.environment import machine, packages, versions
 from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
 from flows.ledgers import csv_bytes
 from flows.natural_stage import measure_natural, natural_entries, natural_finding
 from flows.planning import check_against_registries
+from flows.presenting import presentation_of, record_presentation
 from flows.replay_findings import direct_column, replay_finding, replay_table
 from flows.replay_stage import check_replayed, read_replayed, replay_entries
 from flows.robust_findings import robust_finding
@@ -76,6 +77,7 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
     open_loadable(job, progress=progress)
     check_layers(job)
     earlier_of(job)
+    presentation_of(job.plan.report)
 
 
 def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = silent) -> AuditResult:
@@ -89,10 +91,17 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
         job.store.write("plan.yaml", job.source)
         evidence = conduct(job, call=call, progress=progress, seconds=seconds)
         record = RunRecord(
-            started, _now(), {**machine(job.device), **_layouts(job)}, versions(), seconds, reused_steps(job.store)
+            started,
+            _now(),
+            {**machine(job.device), **_layouts(job)},
+            versions(),
+            seconds,
+            reused_steps(job.store),
+            packages(),
         )
         job.store.write_evidence(evidence, record)
         record_comparison(job)
+        record_presentation(job)
         for table in evidence.tables:
             job.store.write(f"tables/{table.name}.csv", csv_bytes(rate_frame(table)))
         with progress("writing the report", 1) as advance:

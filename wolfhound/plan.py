@@ -18,12 +18,14 @@ from wolfhound.plan_attacks import (
     UniversalSection,
 )
 from wolfhound.plan_base import Channel, Name, Names, Section, Share, Size, parse_fraction
+from wolfhound.plan_report import ReportSection
 
 __all__ = [
     "PLAN_FORMAT",
     "AuditPlan",
     "NaturalSection",
     "ReplaySection",
+    "ReportSection",
     "RobustSection",
     "TargetedSection",
     "ThreatSection",
@@ -232,6 +234,7 @@ class AuditPlan(Section):
     inside: tuple[InsideSection, ...] = ()
     criteria: tuple[CriterionSection, ...] = ()
     fixed_on: datetime.date | None = Field(None, description="the day on which the criteria were fixed")
+    report: ReportSection = ReportSection()
 
     @property
     def classifier_names(self) -> tuple[str, ...]:
