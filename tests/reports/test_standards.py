@@ -60,6 +60,7 @@ def record_earlier(store: EvidenceStore, before: Path) -> None:
 
 
 @pytest.mark.peers
+@pytest.mark.timeout(900)
 def test_full_dressed_german_bare_hostile_and_signed_reports_are_pdf_a_3a_and_pdf_ua_1(
     bare_report: RenderedReport, tmp_path: Path
 ) -> None:
@@ -76,6 +77,6 @@ def test_full_dressed_german_bare_hostile_and_signed_reports_are_pdf_a_3a_and_pd
     assert "noevidenceofchange" in "".join("".join(p.extract_text().split()) for p in PdfReader(files[0]).pages)
     source = Path(__file__).with_name("VeraCheck.java")
     command = ["java", "-cp", path, str(source), *map(str, files)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split("\n")[:-1] == [f"{flavour} {file} valid" for file in files for flavour in ("3a", "ua1")]
