@@ -125,6 +125,10 @@ class Language:
         unit = value.unit and self.said(value.unit)
         return self.numbers(printed.replace(f" {value.unit}", f" {unit}", 1) if unit else printed)
 
+    def gap(self, value: Quantity) -> str:
+        """Return a share that a criterion judges as `wording.gap` does."""
+        return self.numbers(wording.gap(value))
+
     def threshold(self, criterion: Criterion) -> str:
         """Return a criterion's threshold in words."""
         return self.numbers(self.said(wording.threshold(criterion)))

@@ -19,7 +19,7 @@ from wolfhound.evidence import Artefact, Evidence, Finding, Gallery, Judgement, 
 from wolfhound.verdicts import SEVERITIES
 
 LABELS_SHOWN = 8
-_NUMBERS = ("rate", "counts", "number", "numbers", "quantity", "threshold", "upper_bound", "decimals")
+_NUMBERS = ("rate", "counts", "number", "numbers", "quantity", "threshold", "upper_bound", "decimals", "gap")
 _SPOKEN = (*_NUMBERS, "stated", "date", "day", "listed", "said", "measure", "terms")
 _NEUTRAL = ("sentence", "heading", "short", "anchor", "phrase", "gist")
 
