@@ -305,10 +305,12 @@ def plan_check(plan: Annotated[Path, typer.Argument(help="The audit plan, a YAML
     """Check a plan without running anything: keys, values, names, attacks and their options."""
     from flows.audit_job import AuditJob
     from flows.planning import check_against_registries
+    from flows.presenting import presentation_of
 
     read = read_plan(plan)
     job = AuditJob(read.source, plan.resolve().parent, Path(), Path(), "")
     check_against_registries(job)
+    presentation_of(job.plan.report)
     parts = ("universal", "replay", "robust", "targeted", "natural", "bias", "inside")
     counted = ", ".join(f"{len(getattr(read.plan, part))} {part}" for part in parts if getattr(read.plan, part))
     typer.echo(

@@ -28,6 +28,7 @@ from wolfhound.plan_classifiers import (
 from wolfhound.plan_groups import GroupsSection
 from wolfhound.plan_hypotheses import HypothesesSection
 from wolfhound.plan_images import CsvImages, DemonstrationImages, FitSection, FolderImages, Images, TorchvisionImages
+from wolfhound.plan_report import ReportSection
 from wolfhound.plan_shortcut import ShortcutSection
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "FolderImages",
     "NaturalSection",
     "ReplaySection",
+    "ReportSection",
     "RobustSection",
     "TargetedSection",
     "ThreatSection",
@@ -148,6 +150,7 @@ class AuditPlan(Section):
     inside: tuple[InsideSection, ...] = ()
     criteria: tuple[CriterionSection, ...] = ()
     fixed_on: datetime.date | None = Field(None, description="the day on which the criteria were fixed")
+    report: ReportSection = ReportSection()
 
     @property
     def classifier_names(self) -> tuple[str, ...]:
