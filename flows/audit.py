@@ -22,6 +22,7 @@ from flows.inside_stage import check_layers, inside_entries, inside_finding, loo
 from flows.ledgers import csv_bytes
 from flows.natural_stage import measure_natural, natural_entries, natural_finding
 from flows.planning import check_against_registries
+from flows.probe_stage import measure_probe, probe_entries, probe_finding
 from flows.replay_findings import direct_column, replay_finding, replay_table
 from flows.replay_stage import check_replayed, read_replayed, replay_entries
 from flows.robust_findings import robust_finding
@@ -202,6 +203,10 @@ def _natural(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress
         for name in entry.classifiers:
             value = call("natural", f"{entry.name}/{name}", measure_natural, job, entry, name, progress)
             findings.append(natural_finding(job, entry, name, value, stored_doubts(clean[name])))
+    for probed in probe_entries(job):
+        for name in probed.classifiers:
+            value = call("probe", f"{probed.name}/{name}", measure_probe, job, probed, name, progress)
+            findings.append(probe_finding(job, probed, name, value, stored_doubts(clean[name])))
     return findings
 
 

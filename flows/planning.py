@@ -5,6 +5,7 @@ from functools import partial
 
 from attacks import registry
 from attacks.corruptions.registry import chosen_corruptions
+from attacks.plugged_probe import plugged_probe
 from explainers.registry import explainer
 from flows.audit_job import AuditJob
 from flows.gradient_check import black_boxes, gradient_faults
@@ -31,6 +32,8 @@ def check_against_registries(job: AuditJob) -> None:
         faults += _faults(f"targeted[{i}]", make)
     for i, natural in enumerate(job.plan.natural):
         faults += _corruption_faults(f"natural[{i}]", natural)
+    for i, probe in enumerate(job.plan.probes):
+        faults += _faults(f"probes[{i}]", partial(plugged_probe, probe.plugin, probe.options))
     for i, inside in enumerate(job.plan.inside):
         found = [_explainer_fault(name) for name in inside.methods]
         faults += [f"inside[{i}]: {fault}" for fault in found if fault]

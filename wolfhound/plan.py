@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from wolfhound.plan_attacks import (
     NaturalSection,
+    ProbeSection,
     ReplaySection,
     RobustSection,
     TargetedSection,
@@ -36,6 +37,7 @@ __all__ = [
     "FitSection",
     "FolderImages",
     "NaturalSection",
+    "ProbeSection",
     "ReplaySection",
     "RobustSection",
     "TargetedSection",
@@ -133,6 +135,7 @@ class AuditPlan(Section):
     robust: tuple[RobustSection, ...] = ()
     targeted: tuple[TargetedSection, ...] = ()
     natural: tuple[NaturalSection, ...] = ()
+    probes: tuple[ProbeSection, ...] = ()
     bias: tuple[DemonstrationBias, ...] = ()
     inside: tuple[InsideSection, ...] = ()
     criteria: tuple[CriterionSection, ...] = ()
@@ -197,5 +200,6 @@ def _references(plan: AuditPlan) -> list[tuple[str, tuple[str, ...]]]:
     places += [(f"robust[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.robust)]
     places += [(f"robust[{index}].surrogate", (s.surrogate,)) for index, s in enumerate(plan.robust) if s.surrogate]
     places += [(f"natural[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.natural)]
+    places += [(f"probes[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.probes)]
     places += [(f"inside[{index}].classifiers", section.classifiers) for index, section in enumerate(plan.inside)]
     return [(place, names) for place, names in places if not isinstance(names, str)]
