@@ -36,9 +36,6 @@ _ALL: tuple[Explainer, ...] = (
     RectifiedGradient(),
     RectifiedGradient("deconvnet", "deconvnet"),
     GuidedGradCam(),
-    Lime(),
-    Occlusion(),
-    Rise(),
 )
 
 EXPLAINERS: Mapping[str, Explainer] = MappingProxyType({explainer.name: explainer for explainer in _ALL})

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from flows.audit_job import AuditJob
 from flows.opened import once
+from flows.steps import only_looked_at, refused
 from flows.subject_doors import load_section
 from flows.subject_images import OpenedImages, open_splits
 from wolfhound import demonstration
@@ -42,7 +43,7 @@ def _laid(job: AuditJob, name: str, progress: Progress) -> Laid:
         select = open_splits(job).splits.select
         return in_channels_last(classifier, select.load(slice(LAYOUT_SAMPLE)))
 
-    laid: Laid = once((job, "classifier", name), opened)
+    laid: Laid = once(job, ("classifier", name), opened)
     return laid
 
 
@@ -72,7 +73,7 @@ def _in_order(job: AuditJob, name: str, progress: Progress) -> tuple[Classifier,
         classifier = load_section(section, images=images, cache=job.cache, progress=progress)
         return in_set_order(classifier, images.class_names, by_name=section.classes == "by_name")
 
-    found: tuple[Classifier, str] = once((job, "classes", name), opened)
+    found: tuple[Classifier, str] = once(job, ("classes", name), opened)
     return found
 
 
@@ -84,7 +85,7 @@ def _train(job: AuditJob, section: DemonstrationClassifier, images: OpenedImages
         job.cache / "classifiers",
         images.training,
         seed=job.seed("train", section.architecture),
-        progress=progress,
+        progress=refused if only_looked_at() else progress,
     )
     return replace(trained, name=section.name)
 

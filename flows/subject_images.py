@@ -29,7 +29,7 @@ def open_splits(job: AuditJob, *, progress: Progress = silent) -> OpenedImages:
     Raises:
         DataError: missing, broken or too few images; all faults are named.
     """
-    opened: OpenedImages = once((job, "images"), lambda: _open_images(job, progress))
+    opened: OpenedImages = once(job, ("images",), lambda: _open_images(job, progress))
     return opened
 
 

@@ -5,7 +5,7 @@ Numbers that people write as fractions may be written so: `epsilon: 10/255`, `at
 
 import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -19,18 +19,23 @@ from wolfhound.plan_attacks import (
     UniversalSection,
 )
 from wolfhound.plan_base import Name, Names, Section, Share, parse_fraction
+from wolfhound.plan_bias import BiasSection, DemonstrationBias, NuisanceBias
 from wolfhound.plan_classifiers import (
     DemonstrationClassifier,
     FactoryClassifier,
     Subject,
     TorchvisionClassifier,
 )
+from wolfhound.plan_groups import GroupsSection
+from wolfhound.plan_hypotheses import HypothesesSection
 from wolfhound.plan_images import CsvImages, DemonstrationImages, FitSection, FolderImages, Images, TorchvisionImages
+from wolfhound.plan_shortcut import ShortcutSection
 
 __all__ = [
     "PLAN_FORMAT",
     "AuditPlan",
     "CsvImages",
+    "DemonstrationBias",
     "DemonstrationClassifier",
     "DemonstrationImages",
     "FactoryClassifier",
@@ -57,18 +62,6 @@ class SplitSection(Section):
     craft: int = Field(gt=0)
     select: int = Field(gt=0)
     report: int = Field(gt=0)
-
-
-class DemonstrationBias(Section):
-    """The wolf/husky probe: a classifier trained on a confounded set and one on a balanced set, backgrounds swapped."""
-
-    source: Literal["demonstration"]
-    architecture: Literal["vgg_f", "caffenet", "googlenet", "vgg16", "vgg19", "resnet152"] = "vgg_f"
-    training_images: int = Field(1000, ge=50)
-    probe_images: int = Field(200, ge=20)
-    confounding: Annotated[float, Field(ge=0.5, le=1)] = 1.0
-    shown: int = Field(4, ge=1, le=12)
-    seed: int = Field(1, ge=0)
 
 
 class InsideSection(Section):
@@ -136,7 +129,10 @@ class AuditPlan(Section):
     targeted: tuple[TargetedSection, ...] = ()
     natural: tuple[NaturalSection, ...] = ()
     probes: tuple[ProbeSection, ...] = ()
-    bias: tuple[DemonstrationBias, ...] = ()
+    bias: tuple[BiasSection, ...] = ()
+    shortcut: tuple[ShortcutSection, ...] = ()
+    groups: GroupsSection | None = Field(None, description="fooling by group; without it no rate is cut by group")
+    hypotheses: HypothesesSection | None = Field(None, description="where to look for shortcuts; proposes, never finds")
     inside: tuple[InsideSection, ...] = ()
     criteria: tuple[CriterionSection, ...] = ()
     fixed_on: datetime.date | None = Field(None, description="the day on which the criteria were fixed")
@@ -182,6 +178,7 @@ def _too_many_images(plan: AuditPlan) -> list[str]:
         (f"targeted[{i}]", section.images) for i, section in enumerate(plan.targeted) if section.start == "images"
     ]
     asked += [(f"natural[{i}]", section.images or 0) for i, section in enumerate(plan.natural)]
+    asked += [("hypotheses", plan.hypotheses.images)] if plan.hypotheses is not None else []
     held_out = plan.splits.report
     return [
         f"{place}.images asks for {count} images; the report split has {held_out}"
@@ -201,5 +198,13 @@ def _references(plan: AuditPlan) -> list[tuple[str, tuple[str, ...]]]:
     places += [(f"robust[{index}].surrogate", (s.surrogate,)) for index, s in enumerate(plan.robust) if s.surrogate]
     places += [(f"natural[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.natural)]
     places += [(f"probes[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.probes)]
+    places += [
+        (f"bias[{index}].classifiers", s.classifiers)
+        for index, s in enumerate(plan.bias)
+        if not isinstance(s, DemonstrationBias | NuisanceBias)
+    ]
+    places += [(f"shortcut[{index}].network", (section.network,)) for index, section in enumerate(plan.shortcut)]
+    places += [("groups.classifiers", plan.groups.classifiers)] if plan.groups is not None else []
+    places += [("hypotheses.classifiers", plan.hypotheses.classifiers)] if plan.hypotheses is not None else []
     places += [(f"inside[{index}].classifiers", section.classifiers) for index, section in enumerate(plan.inside)]
     return [(place, names) for place, names in places if not isinstance(names, str)]

@@ -11,9 +11,12 @@ from wolfhound.errors import PlanError, fault_list
 from wolfhound.plan import AuditPlan
 from wolfhound.store import sha256
 
-_PATH_KEYS = ("path", "root", "file", "folder", "annotations", "output", "cache", "weights", "class_names")
+_PATH_KEYS = (
+    *("path", "root", "file", "folder", "annotations", "output", "cache", "weights", "class_names"),
+    *("boxes", "table", "plates"),
+)
 _MOST_VALUES = 100_000
-_WORDS = {"folders", "labels", "images", "imagenet", "random"}
+_WORDS = {"folders", "labels", "images", "imagenet", "random", "inpainted", "mirrored"}
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,8 @@ def load_factory(
     """
     shown = _shown(callable, arguments)
     # A factory's initialisation must not move the caller's randomness.
-    with _neighbours_of(file), torch.random.fork_rng(devices=[]):
-        factory = _attribute(_imported(file), callable, str(file))
+    with neighbours_of(file), torch.random.fork_rng(devices=[]):
+        factory = attribute_of(imported(file), callable, str(file))
         made = _made_by(factory, arguments, f"{shown} of {file}", twice=weights is None)
     module, provenance = _with_weights(made, weights, shown, allow_pickle_code)
     return finish(
@@ -106,7 +106,7 @@ def load_package_factory(
                 f"the module {module} cannot be imported ({type(error).__name__}: {error}); is its package installed "
                 "beside wolfhound?"
             ) from error
-        factory = _attribute(package, callable, module)
+        factory = attribute_of(package, callable, module)
         made = _made_by(factory, arguments, f"{shown} of {module}", twice=weights is None)
     network, provenance = _with_weights(made, weights, shown, allow_pickle_code)
     return finish(
@@ -153,7 +153,7 @@ def _with_weights(
     return module, state.provenance
 
 
-def _attribute(module: ModuleType, callable_name: str, shown: str) -> Any:
+def attribute_of(module: ModuleType, callable_name: str, shown: str) -> Any:
     try:
         factory = reduce(getattr, callable_name.split("."), module)
     except AttributeError as error:
@@ -174,7 +174,7 @@ def _made(factory: Any, arguments: Mapping[str, Any], shown: str) -> nn.Module:
     return module
 
 
-def _imported(file: Path) -> ModuleType:
+def imported(file: Path) -> ModuleType:
     """Return the module in `file`, read anew: bytecode caches may be older than an edit of the same second."""
     if not file.is_file():
         raise ModelError(f"expected a Python file at {file}, but there is none")
@@ -192,7 +192,7 @@ def _imported(file: Path) -> ModuleType:
 
 
 @contextmanager
-def _neighbours_of(file: Path) -> Iterator[None]:
+def neighbours_of(file: Path) -> Iterator[None]:
     """Let `import` find the files beside `file`, and only those: two folders may both hold a model.py.
 
     Modules of the same names from elsewhere are hidden, and the neighbours forgotten, when the context ends. What they
