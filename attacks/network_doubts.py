@@ -139,6 +139,13 @@ def _margins(classifier: Classifier, pixels: Tensor) -> tuple[Tensor, Tensor, Te
     return best.indices[:, 0], lead.detach(), gradient
 
 
+def follows_pixels(classifier: Classifier, pixels: Tensor) -> bool:
+    """Whether a differentiable way leads from `pixels` `[B,3,H,W]` to the scores; its gradient may be zero."""
+    with frozen(classifier.module):
+        gradient = _margins(classifier, pixels.to(classifier.device, classifier.dtype))[2]
+    return gradient is not None
+
+
 def _masked(gradient: Tensor | None) -> Doubt | None:
     """Return a doubt where the margin of some images has no gradient, or nine in ten pixel values have none."""
     if gradient is None:

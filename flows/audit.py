@@ -12,6 +12,7 @@ from typing import Any
 
 from flows.attack_checks import check_against_classes
 from flows.audit_job import AuditJob
+from flows.batches import record_batch_size
 from flows.bias_stage import bias_entries, bias_findings, check_bias
 from flows.clean_stage import clean_finding, stored_doubts
 from flows.comparing import earlier_of, record_comparison
@@ -33,7 +34,7 @@ from flows.run_folder import locked, sweep
 from flows.shared_crafting import check_shareable
 from flows.shortcut_stage import open_shortcut_images, shortcut_entries, shortcut_finding
 from flows.steps import StepValue
-from flows.subject_classifiers import classes_of, describe, layout_of, open_classifier, open_loadable
+from flows.subject_classifiers import classes_of, describe, layout_of, open_classifier, open_loadable, precision_of
 from flows.targeted_stage import targeted_entries, targeted_finding
 from flows.units import Call, Tally, directly
 from flows.universal_findings import (
@@ -98,9 +99,10 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
         started, tally = _now(), Tally()
         sweep(job.root)
         job.store.write("plan.yaml", job.source)
+        batch = record_batch_size(job)
         evidence = conduct(job, call=call, progress=progress, tally=tally)
         job.store.gather()
-        ran_on = {**machine(job.device), **_layouts(job)}
+        ran_on = {**machine(job.device), "batch size": str(batch), **_layouts(job)}
         record = RunRecord(started, _now(), ran_on, versions(), tally.seconds, tuple(sorted(tally.reused)))
         job.store.write_evidence(evidence, record)
         record_comparison(job)
@@ -116,7 +118,8 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
 def _layouts(job: AuditJob) -> dict[str, str]:
     names = job.plan.classifier_names
     layouts = {f"memory layout of {name}": layout_of(job, name) for name in names}
-    return {**layouts, **{f"classes of {name}": classes_of(job, name) for name in names}}
+    precisions = {f"precision of {name}": precision_of(job, name) for name in names}
+    return {**layouts, **precisions, **{f"classes of {name}": classes_of(job, name) for name in names}}
 
 
 def conduct(

@@ -13,6 +13,7 @@ from explainers.bias.probe import background_probe
 from explainers.bias.verdict import BackgroundProbe, ProbeSettings, Question
 from explainers.resampling import Effect
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.ledgers import csv_bytes
 from flows.pictures import store_picture
 from wolfhound.classifier import Classifier
@@ -63,7 +64,7 @@ def measure_swaps(job: AuditJob, classifier: Classifier, request: SwapRequest, p
         classes=question.classes,
         usual_background=question.usual,
         seed=seed,
-        batch_size=job.plan.batch_size,
+        batch_size=batch_size(job),
         progress=progress,
         settings=request.settings,
     )
@@ -98,7 +99,7 @@ def _crossed(
         size=max(2, request.crossed),
         seed=job.seed("bias"),
         among_classes=request.settings.among_classes,
-        batch_size=job.plan.batch_size,
+        batch_size=batch_size(job),
         progress=progress,
     )
 

@@ -17,6 +17,7 @@ from explainers.bias.slices import Slice, SliceSearch, find_slices, image_statis
 from explainers.drawing.overlay import overlay, picture
 from explainers.registry import explainer
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.explaining import scores
 from flows.ledgers import csv_bytes
 from flows.pictures import store_picture
@@ -105,7 +106,7 @@ class _Search:
             placed,
             Targets(predicted),
             layer=section.layer,
-            batch_size=job.plan.batch_size,
+            batch_size=batch_size(job),
             progress=progress,
         )
         within = [classifier.class_names[label] for label in predicted.tolist()]

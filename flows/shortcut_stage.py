@@ -21,6 +21,7 @@ from explainers.bias.ribeiro import (
 )
 from explainers.bias.swap_flips import SwapFlips
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.ledgers import csv_bytes
 from flows.shortcut_pictures import display_gallery
 from flows.shortcut_swaps import Swapped, swap_backgrounds
@@ -163,7 +164,7 @@ class _Planted:
     def plant(
         cls, job: AuditJob, entry: ShortcutEntry, network: Classifier, images: ShortcutImages, progress: Progress
     ) -> "_Planted":
-        section, options = entry.section, {"batch_size": job.plan.batch_size}
+        section, options = entry.section, {"batch_size": batch_size(job)}
         classifier, fit = shortcut_classifier(
             network, images.training, images.confounding, layer=section.layer, strength=section.strength, **options
         )
@@ -210,7 +211,7 @@ class _Planted:
             layer=f"network.{section.layer}",
             segmenter=section.segmenter,
             seed=section.seed,
-            batch_size=self.job.plan.batch_size,
+            batch_size=batch_size(self.job),
             progress=self.progress,
         )
 

@@ -18,6 +18,7 @@ from explainers.bias.grabcut import (
 from explainers.bias.ribeiro import Confounding
 from explainers.bias.swap_flips import SwapFlips, count_flips, swap_ledger
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from wolfhound import demonstration
 from wolfhound.classifier import Classifier
 from wolfhound.images import ImageSet
@@ -67,9 +68,9 @@ def swap_backgrounds(
     def measure(changed: Tensor, rows: NDArray[np.int64]) -> SwapFlips:
         chosen = torch.from_numpy(rows)
         parts = (pixels[chosen], changed, plates[same[rows]], plates[other[rows]])
-        return count_flips(swap_ledger(classifier, *parts, batch_size=job.plan.batch_size))
+        return count_flips(swap_ledger(classifier, *parts, batch_size=batch_size(job)))
 
-    ledger = swap_ledger(classifier, pixels, masks, plates[same], plates[other], batch_size=job.plan.batch_size)
+    ledger = swap_ledger(classifier, pixels, masks, plates[same], plates[other], batch_size=batch_size(job))
     how += (
         f" on {len(usable)} of {len(images)} images; plates are other images of the same or the other class with their "
         "object painted over (Telea 2004); what a mask missed of an object stays on its plate"
@@ -92,7 +93,7 @@ def _on_drawn_plates(job: AuditJob, section: ShortcutSection, classifier: Classi
     same = np.array([of_kind[kind][i % PLATES] for i, kind in enumerate(groups)])
     other = np.array([of_kind[opposite[kind]][i % PLATES] for i, kind in enumerate(groups)])
     parts = (images.load(), images.load_masks(), plates.load(same), plates.load(other))
-    ledger = swap_ledger(classifier, *parts, batch_size=job.plan.batch_size)
+    ledger = swap_ledger(classifier, *parts, batch_size=batch_size(job))
     every, how = np.arange(len(images)), f"drawn masks and object-free plates, {PLATES} of each kind"
     return Swapped(count_flips(ledger), _in_order(ledger, every, len(images)), None, how)
 

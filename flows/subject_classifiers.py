@@ -13,12 +13,16 @@ from wolfhound.classifier import Classifier
 from wolfhound.errors import ModelError, fault_list
 from wolfhound.evidence import Subject
 from wolfhound.memory_layout import Laid, in_channels_last
+from wolfhound.mixed_precision import Refined, in_mixed_precision
 from wolfhound.plan_classifiers import DemonstrationClassifier
 from wolfhound.plan_classifiers import Subject as Section
 from wolfhound.progress import Progress, silent
 
 LAYOUT_SAMPLE = 16
 """Select images on which a memory layout has to change nothing."""
+
+PRECISION_SAMPLE = 64
+"""Select images on which gradients in 16 bits have to change nothing."""
 
 
 def open_classifier(job: AuditJob, name: str, *, progress: Progress = silent) -> Classifier:
@@ -27,12 +31,31 @@ def open_classifier(job: AuditJob, name: str, *, progress: Progress = silent) ->
     Raises:
         ModelError: it cannot be built or loaded.
     """
-    return _laid(job, name, progress).classifier
+    return _refined(job, name, progress).classifier
+
+
+def precision_of(job: AuditJob, name: str) -> str:
+    """Return in words how precisely one classifier computes gradients."""
+    return _refined(job, name, silent).text
 
 
 def layout_of(job: AuditJob, name: str) -> str:
     """Return in words how the weights of one classifier lie in memory while the audit computes."""
     return _laid(job, name, silent).text
+
+
+def _refined(job: AuditJob, name: str, progress: Progress) -> Refined:
+    """Return one classifier, with gradients in 16 bits if the plan wants them and nothing changes on select images."""
+
+    def opened() -> Refined:
+        classifier = _laid(job, name, progress).classifier
+        if not job.plan.mixed_precision:
+            return Refined(classifier, f"{str(classifier.dtype).removeprefix('torch.')}, as the network is")
+        sample = open_splits(job).splits.select.load(slice(PRECISION_SAMPLE))
+        return in_mixed_precision(classifier.to(job.device), sample)
+
+    refined: Refined = once(job, ("precision", name), opened)
+    return refined
 
 
 def _laid(job: AuditJob, name: str, progress: Progress) -> Laid:

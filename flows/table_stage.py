@@ -9,6 +9,7 @@ from attacks.controls import sign_noise
 from attacks.judge import Bounded, transfer_predictions
 from attacks.threat import Threat
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.ledgers import csv_bytes
 from flows.naming import threat_name
 from flows.replay_stage import ReplayEntry
@@ -98,7 +99,7 @@ def evaluate(job: AuditJob, target: str, wanted: Mapping[str, Judged], progress:
             report,
             judged,
             in_float=[name for name, one in wanted.items() if one.scale == 1],
-            batch_size=job.plan.batch_size,
+            batch_size=batch_size(job),
             progress=progress,
         )
         return {"ledger": pack(job.store.put(csv_bytes(ledger), ".csv"))}

@@ -18,6 +18,7 @@ from attacks.per_image.starts import StartImages
 from attacks.per_image.targets import Source, attack_every_class, chosen_targets, count_pairs, start_images
 from attacks.threat import Threat
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.ledgers import csv_bytes, read_csv, settings_text
 from flows.naming import entry_names
 from flows.robust_findings import AS_DELIVERED
@@ -169,7 +170,7 @@ def _attacked(
         entry.threat,
         generator=torch.Generator().manual_seed(seed),
         keep=shown,
-        batch_size=job.plan.batch_size,
+        batch_size=batch_size(job),
         progress=progress,
     )
     if not every:
@@ -180,7 +181,7 @@ def _attacked(
         images,
         entry.threat,
         generator=torch.Generator().manual_seed(seed),
-        batch_size=job.plan.batch_size,
+        batch_size=batch_size(job),
         progress=progress,
     )
     return pd.concat([result.ledger, pairs], ignore_index=True), result.adversarial.contiguous()
@@ -189,7 +190,7 @@ def _attacked(
 def _targets(job: AuditJob, entry: TargetedEntry, classifier: Classifier, images: ImageSet) -> NDArray[np.int64]:
     rule = "random" if entry.section.target == EVERY else entry.section.target
     generator = job.generator("targets", entry.name)
-    return chosen_targets(rule, classifier, images, generator=generator, batch_size=job.plan.batch_size)
+    return chosen_targets(rule, classifier, images, generator=generator, batch_size=batch_size(job))
 
 
 def targeted_finding(

@@ -7,7 +7,7 @@ import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from wolfhound.plan_attacks import (
     NaturalSection,
@@ -104,6 +104,14 @@ class CriterionSection(Section):
         return self
 
 
+class PreflightSection(Section):
+    """What is looked for before a run stops it, unless it is accepted here."""
+
+    accept: tuple[str, ...] = Field(
+        (), description="codes of faults that are meant (docs/preflight.md); the report names them as limitations"
+    )
+
+
 class AuditPlan(Section):
     """A whole audit."""
 
@@ -114,7 +122,14 @@ class AuditPlan(Section):
     responsible: str = ""
     seed: int = Field(0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    batch_size: int = Field(64, gt=0)
+    batch_size: PositiveInt | Literal["auto"] = Field(
+        64, description="images that go through a network at once; auto: as many as fit. It changes no result"
+    )
+    mixed_precision: bool = Field(
+        False,
+        description="take gradients in 16 bits where a sample is predicted the same; judged is always in 32 bits",
+    )
+    preflight: PreflightSection = PreflightSection()
     output: Path | None = Field(None, description="run folder; by default runs/NAME beside where you call wolfhound")
     cache: Path | None = Field(None, description="folder for decoded images and trained demonstration classifiers")
     compare_with: str | None = Field(
