@@ -6,6 +6,7 @@ import numpy as np
 
 from attacks.plugged_probe import plugged_probe, probe_ledger
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.ledgers import csv_bytes, read_csv
 from flows.steps import StepValue, pack, unpack
 from flows.subject_classifiers import open_classifier
@@ -61,7 +62,7 @@ def measure_probe(job: AuditJob, entry: ProbeEntry, name: str, progress: Progres
             section.options,
             name=section.plugin,
             seed=entry.seed,
-            batch_size=job.plan.batch_size,
+            batch_size=batch_size(job),
             progress=progress,
         )
         return {"ledger": pack(job.store.put(csv_bytes(ledger), ".csv"))}

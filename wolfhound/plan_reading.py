@@ -16,6 +16,7 @@ _PATH_KEYS = (
     *("boxes", "table", "plates"),
 )
 _MOST_VALUES = 100_000
+_WORDED = {"class_names", "weights"}
 _WORDS = {"folders", "labels", "images", "imagenet", "random", "inpainted", "mirrored"}
 
 
@@ -124,7 +125,9 @@ def _resolve_paths(value: Any, folder: Path) -> Any:
 
 
 def _is_path(key: Any, item: Any) -> bool:
-    if key not in _PATH_KEYS or not isinstance(item, str) or item in _WORDS:
+    if key not in _PATH_KEYS or not isinstance(item, str):
+        return False
+    if key in _WORDED and item in _WORDS:  # elsewhere a folder may be called so
         return False
     # "weights" may also be a weights name such as IMAGENET1K_V1; a file has a suffix.
     return key != "weights" or bool(Path(item).suffix)

@@ -29,7 +29,7 @@ name: doors
 purpose: A network as a file and behind a server.
 seed: 1
 device: cpu
-batch_size: 20
+batch_size: auto
 images: {{source: folder, path: set, size: 16, fit: {{method: squash}}}}
 splits: {{craft: 24, select: 12, report: 48}}
 classifiers:

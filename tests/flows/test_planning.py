@@ -146,7 +146,7 @@ wolfhound: 1
 name: names
 purpose: A test.
 images: {source: folder, path: photographs}
-splits: {craft: 10, select: 10, report: 10}
+splits: {craft: 10, select: 10, report: 60}
 classifiers:
   - {name: open, source: torchvision, architecture: resnet18}
   - {name: closed, source: endpoint, url: "http://127.0.0.1:9", model: net, preprocessing: {}}
