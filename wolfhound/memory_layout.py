@@ -9,7 +9,7 @@ import copy
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wolfhound.classifier import Classifier, frozen
 
