@@ -26,6 +26,7 @@ from flows.ledgers import csv_bytes
 from flows.natural_stage import natural_entries, natural_finding
 from flows.planning import check_against_registries
 from flows.presenting import presentation_of, record_presentation
+from flows.probe_stage import probe_entries, probe_finding
 from flows.replay_findings import direct_column, replay_finding, replay_table
 from flows.replay_stage import check_replayed, replay_entries
 from flows.robust_findings import robust_finding
@@ -184,6 +185,7 @@ def _attacked(job: AuditJob, found: Found, results: UniversalResults) -> list[Fi
         *(("robust", robust_finding, entry) for entry in robust_entries(job)),
         *(("targeted", targeted_finding, entry) for entry in targeted_entries(job)),
         *(("natural", natural_finding, entry) for entry in natural_entries(job)),
+        *(("probe", probe_finding, entry) for entry in probe_entries(job)),
     ]
     return [
         finding(job, entry, name, found[kind, f"{entry.name}/{name}"], results.doubts[name])

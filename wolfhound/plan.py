@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from wolfhound.plan_attacks import (
     NaturalSection,
+    ProbeSection,
     ReplaySection,
     RobustSection,
     TargetedSection,
@@ -42,6 +43,7 @@ __all__ = [
     "FitSection",
     "FolderImages",
     "NaturalSection",
+    "ProbeSection",
     "ReplaySection",
     "ReportSection",
     "RobustSection",
@@ -143,6 +145,7 @@ class AuditPlan(Section):
     robust: tuple[RobustSection, ...] = ()
     targeted: tuple[TargetedSection, ...] = ()
     natural: tuple[NaturalSection, ...] = ()
+    probes: tuple[ProbeSection, ...] = ()
     bias: tuple[BiasSection, ...] = ()
     shortcut: tuple[ShortcutSection, ...] = ()
     groups: GroupsSection | None = Field(None, description="fooling by group; without it no rate is cut by group")
@@ -212,6 +215,7 @@ def _references(plan: AuditPlan) -> list[tuple[str, tuple[str, ...]]]:
     places += [(f"robust[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.robust)]
     places += [(f"robust[{index}].surrogate", (s.surrogate,)) for index, s in enumerate(plan.robust) if s.surrogate]
     places += [(f"natural[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.natural)]
+    places += [(f"probes[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.probes)]
     places += [
         (f"bias[{index}].classifiers", s.classifiers)
         for index, s in enumerate(plan.bias)

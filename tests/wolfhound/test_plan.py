@@ -143,3 +143,19 @@ def test_a_natural_section_tests_every_corruption_on_every_classifier_unless_tol
     (section,) = parse(MINIMAL + "natural:\n  - {}\n").natural
     assert (section.classifiers, section.corruptions, section.severities) == ("all", "all", (1, 2, 3, 4, 5))
     assert section.images is None
+
+
+def test_a_folder_may_be_called_like_a_word_of_the_plan(tmp_path: Path) -> None:
+    text = "images: {source: folder, path: images, class_names: images.txt}"
+    plan = f"""\
+wolfhound: 1
+name: words
+purpose: A test.
+{text}
+splits: {{craft: 1, select: 1, report: 1}}
+classifiers:
+  - {{name: a, source: torchscript, file: a.pt, class_names: images, preprocessing: {{}}}}
+"""
+    found = parse_plan(plan.encode(), name="plan", folder=tmp_path)
+    assert (found.images.path, found.images.class_names) == (tmp_path / "images", tmp_path / "images.txt")
+    assert found.classifiers[0].class_names == "images"
