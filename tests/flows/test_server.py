@@ -92,17 +92,21 @@ def test_a_killed_audit_is_crashed_in_the_end_and_fires_the_automation(tmp_path:
         subprocess.run(created, env=server, cwd=tmp_path, check=True, timeout=300)
         program = "from flows.scheduled import scheduled_audit; scheduled_audit(plan='plan.yaml')"
         with running([sys.executable, "-c", program], log=tmp_path / "run.log", env=heard, cwd=tmp_path) as process:
-            wait_until(lambda: _states(server) == ["RUNNING"], what="a running audit")
+            wait_until(lambda: "prefect.flow-run.heartbeat" in _events(server), what="a heartbeat")
+            assert _states(server) == ["RUNNING"]
             os.kill(process.pid, signal.SIGKILL)
         wait_until(lambda: _states(server) == ["CRASHED"], what="the run to be seen as crashed", patience=600)
-        wait_until(lambda: _fired(server), what="the automation")
+        wait_until(
+            lambda: {"prefect.automation.triggered", "prefect.automation.action.executed"} <= _events(server),
+            what="the automation that tells of crashed audits",
+        )
 
 
 def _states(server: dict[str, str]) -> list[str]:
     return [run["state_type"] for run in asked(server, "flow_runs")]
 
 
-def _fired(server: dict[str, str]) -> bool:
+def _events(server: dict[str, str]) -> set[str]:
     answer = httpx.post(f"{server['PREFECT_API_URL']}/events/filter", json={}, timeout=30)
     answer.raise_for_status()
-    return any(event["event"].startswith("prefect.automation.") for event in answer.json()["events"])
+    return {event["event"] for event in answer.json()["events"]}
