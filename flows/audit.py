@@ -10,12 +10,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from flows.attack_checks import check_against_classes
 from flows.audit_job import AuditJob
-from flows.bias_stage import bias_entries, bias_findings
+from flows.batches import record_batch_size
+from flows.bias_stage import bias_entries, bias_findings, check_bias
 from flows.clean_stage import clean_finding, stored_doubts
 from flows.comparing import earlier_of, record_comparison
 from flows.conclusion import conclude, image_records
 from flows.environment import machine, versions
+from flows.gradient_check import check_opened
+from flows.group_stage import check_groups, group_findings
+from flows.hypothesis_stage import hypothesis_finding, hypothesis_names
 from flows.inside_stage import check_layers, inside_entries, inside_finding
 from flows.ledgers import csv_bytes
 from flows.natural_stage import natural_entries, natural_finding
@@ -26,8 +31,9 @@ from flows.robust_findings import robust_finding
 from flows.robust_stage import robust_entries
 from flows.run_folder import locked, sweep
 from flows.shared_crafting import check_shareable
+from flows.shortcut_stage import open_shortcut_images, shortcut_entries, shortcut_finding
 from flows.steps import StepValue
-from flows.subject_classifiers import describe, layout_of, open_classifier, open_loadable
+from flows.subject_classifiers import classes_of, describe, layout_of, open_classifier, open_loadable, precision_of
 from flows.targeted_stage import targeted_entries, targeted_finding
 from flows.units import Call, Tally, directly
 from flows.universal_findings import (
@@ -37,7 +43,15 @@ from flows.universal_findings import (
     universal_finding,
 )
 from flows.universal_stage import universal_entries
-from flows.waves import Found, attack_units, classifier_units, crafted_runs, replayed_files, table_units
+from flows.waves import (
+    Found,
+    attack_units,
+    classifier_units,
+    crafted_runs,
+    replayed_files,
+    table_units,
+    targeted_values,
+)
 from reports.render import render
 from wolfhound.evidence import Evidence, Finding, RunRecord
 from wolfhound.progress import Progress, silent
@@ -64,7 +78,13 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
     check_shareable(job)
     check_replayed(job)
     open_loadable(job, progress=progress)
+    check_against_classes(job)
+    check_opened(job)
     check_layers(job)
+    check_bias(job)
+    check_groups(job)
+    for entry in shortcut_entries(job):
+        open_shortcut_images(job, entry, progress)
     earlier_of(job)
 
 
@@ -78,9 +98,10 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
         started, tally = _now(), Tally()
         sweep(job.root)
         job.store.write("plan.yaml", job.source)
+        batch = record_batch_size(job)
         evidence = conduct(job, call=call, progress=progress, tally=tally)
         job.store.gather()
-        ran_on = {**machine(job.device), **_layouts(job)}
+        ran_on = {**machine(job.device), "batch size": str(batch), **_layouts(job)}
         record = RunRecord(started, _now(), ran_on, versions(), tally.seconds, tuple(sorted(tally.reused)))
         job.store.write_evidence(evidence, record)
         record_comparison(job)
@@ -94,7 +115,10 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
 
 
 def _layouts(job: AuditJob) -> dict[str, str]:
-    return {f"memory layout of {name}": layout_of(job, name) for name in job.plan.classifier_names}
+    names = job.plan.classifier_names
+    layouts = {f"memory layout of {name}": layout_of(job, name) for name in names}
+    precisions = {f"precision of {name}": precision_of(job, name) for name in names}
+    return {**layouts, **precisions, **{f"classes of {name}": classes_of(job, name) for name in names}}
 
 
 def conduct(
@@ -111,14 +135,22 @@ def conduct(
     doubts = {name: stored_doubts(found["classifier", name]) for name in names}
     results = UniversalResults(crafted, ledgers, doubts)
     bias = bias_findings({entry.name: (entry, found["bias", entry.name]) for entry in bias_entries(job)})
+    planted = [shortcut_finding(found["shortcut", entry.name]) for entry in shortcut_entries(job)]
     findings = [
         *(clean_finding(job, name, found["classifier", name]) for name in names),
         *_universal(job, results, read),
         *_attacked(job, found, results),
         *(finding for _, finding in bias),
+        *(finding for _, finding in planted),
+        *group_findings(job, results, targeted_values(job, found)),
+        *(hypothesis_finding(found["hypotheses", name]) for name in hypothesis_names(job)),
         *(inside_finding(found["inside", entry.name]) for entry in inside_entries(job)),
     ]
-    subjects = (*(describe(open_classifier(job, name)) for name in names), *(subject for subject, _ in bias))
+    subjects = (
+        *(describe(open_classifier(job, name)) for name in names),
+        *(subject for subject, _ in bias if subject is not None),
+        *(subject for subject, _ in planted),
+    )
     tables = (
         *(cross_architecture_table(job, entry, results) for entry in universal_entries(job)),
         *(replay_table(job, entry, results) for entry in replay_entries(job)),

@@ -13,7 +13,7 @@ from flows.shared_store import SharedStore, shared_url
 from flows.steps import Step
 from reports.signing.choice import SigningChoice
 from wolfhound.plan import AuditPlan
-from wolfhound.plan_reading import parse_plan
+from wolfhound.plan_reading import PlanFile, parse_plan
 from wolfhound.store import EvidenceStore, sha256
 
 
@@ -99,6 +99,25 @@ def job_settings(execution: Execution, root: Path) -> JobSettings:
         "shared": shared_url(execution.store, root),
         "crafting_processes": execution.crafting_processes,
     }
+
+
+def job_of(
+    plan: PlanFile,
+    command: str,
+    *,
+    output: Path | None,
+    cache: Path,
+    signing: SigningChoice | None = None,
+    execution: Execution | None = None,
+) -> AuditJob:
+    """Return the job of a plan that was read: into `output`, else where the plan says, else runs/NAME.
+
+    Raises:
+        PlanError: a store of a protocol that is not known or not installed.
+    """
+    folder = plan.path.resolve().parent if plan.path else Path.cwd()
+    root = (output or plan.plan.output or Path("runs") / plan.plan.name).resolve()
+    return AuditJob(plan.source, folder, root, cache, command, signing, **job_settings(execution or Execution(), root))
 
 
 @lru_cache(maxsize=8)

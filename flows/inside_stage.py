@@ -18,6 +18,7 @@ from explainers.checks.randomisation import RandomisationCheck
 from explainers.drawing.titles import method_title
 from explainers.hooks import find_layer
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.explaining import CHECKED_AT_MOST, Key, check_maps, maps_of, scores
 from flows.inside_pictures import filters_gallery, maps_gallery, patches_gallery
 from flows.ledgers import csv_bytes
@@ -181,7 +182,7 @@ class _Look:
             with_road=self.entry.section.road,
             steps=STEPS,
             seed=self.seed,
-            batch_size=self.job.plan.batch_size,
+            batch_size=batch_size(self.job),
             progress=self.progress,
         )
 
@@ -199,7 +200,7 @@ class _Look:
             galleries.append(maps_gallery(store, images, section.images, targets, maps, verdicts))
         layer = section.patches_layer or next((found.layer for found in maps.values() if found.layer), "")
         if section.patches and layer:
-            options = {"channels": section.patches, "seed": self.seed, "batch_size": self.job.plan.batch_size}
+            options = {"channels": section.patches, "seed": self.seed, "batch_size": batch_size(self.job)}
             galleries.append(patches_gallery(store, self.classifier, self.report, layer, self.progress, **options))
         return tuple(galleries)
 

@@ -17,6 +17,8 @@ STAGES = {
     "targeted": "targeted fooling",
     "natural": "natural robustness",
     "bias": "bias probes",
+    "shortcut": "bias probes",
+    "hypotheses": "bias probes",
     "inside": "inside the network",
 }
 """Kind of unit -> the stage that its time is counted to."""

@@ -14,6 +14,7 @@ from attacks.universal.budget import tier_options
 from attacks.universal.checkpoints import CheckpointFile
 from attacks.universal.driver import craft_universal
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.ledgers import settings_text
 from flows.naming import entry_names
 from flows.shared_crafting import Kept, crafted_together, device_of
@@ -134,7 +135,7 @@ def crafted_here(
         splits.select,
         entry.threat,
         generator=torch.Generator().manual_seed(seed),
-        batch_size=job.plan.batch_size,
+        batch_size=batch_size(job),
         progress=progress,
         checkpoint=Kept(_checkpoint(job, step), writes=rank == 0),
     )
@@ -155,7 +156,7 @@ def _checkpoint(job: AuditJob, step: Step) -> CheckpointFile:
 
     Under all that would make it another run's.
     """
-    unfinished = sha256(f"{step.key} {job.plan.batch_size} {job.device} {torch.__version__}".encode())
+    unfinished = sha256(f"{step.key} {batch_size(job)} {job.device} {torch.__version__}".encode())
     return CheckpointFile(job.cache / "unfinished" / f"{unfinished}.safetensors")
 
 

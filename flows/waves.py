@@ -10,10 +10,12 @@ from typing import Any
 from flows.audit_job import AuditJob
 from flows.bias_stage import bias_entries, probe
 from flows.clean_stage import measure_clean
+from flows.hypothesis_stage import hypothesis_names, raise_hypotheses
 from flows.inside_stage import inside_entries, look_inside
 from flows.natural_stage import measure_natural, natural_entries
 from flows.replay_stage import read_replayed, replay_entries
 from flows.robust_stage import attack_robust, robust_entries
+from flows.shortcut_stage import plant_shortcut, shortcut_entries
 from flows.steps import StepValue
 from flows.table_stage import evaluate, judged_on
 from flows.targeted_stage import fool, targeted_entries
@@ -44,6 +46,8 @@ def attack_units(job: AuditJob) -> list[Unit]:
             for name in entry.classifiers
         ),
         *(Unit("bias", entry.name, probe, (job, entry)) for entry in bias_entries(job)),
+        *(Unit("shortcut", entry.name, plant_shortcut, (job, entry)) for entry in shortcut_entries(job)),
+        *(Unit("hypotheses", name, raise_hypotheses, (job, name)) for name in hypothesis_names(job)),
         *(Unit("inside", entry.name, look_inside, (job, entry)) for entry in inside_entries(job)),
     ]
 
@@ -92,3 +96,12 @@ def table_units(job: AuditJob, crafted: Mapping[str, list[StepValue]], read: Map
         for target in job.plan.classifier_names
         if target in aimed_at
     ]
+
+
+def targeted_values(job: AuditJob, found: Found) -> dict[tuple[str, str], StepValue]:
+    """Return what targeted fooling found, by entry and classifier."""
+    return {
+        (entry.name, name): found["targeted", f"{entry.name}/{name}"]
+        for entry in targeted_entries(job)
+        for name in entry.classifiers
+    }
