@@ -3,6 +3,7 @@
 A deployment names this flow (`flows.scheduled.scheduled_audit`); its parameters are the form that Prefect shows.
 """
 
+import logging
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,12 +15,13 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows import process_settings
+from flows import preflight, process_settings
 from flows.audit import AuditResult, prepare
 from flows.audit_job import AuditJob, job_settings
 from flows.cli import default_cache
 from flows.execution import HERE, Execution, Gate
 from flows.reuse import reuse_lines
+from flows.storage import check_writable
 from flows.tasks import conducted
 from wolfhound.plan_reading import PlanFile, read_plan
 from wolfhound.progress import silent
@@ -104,7 +106,11 @@ def scheduled_audit(
     execution = Execution(runner, threads_per_unit, unit_timeout_minutes, store, crafting_processes)
     job = _job(read_plan(plan), runs, cache, execution)
     process_settings.configure(job.cache, prefect=False)
+    check_writable(job.root)
     prepare(job)
+    preflight.stop_at_errors(job)
+    for notice in preflight.notices(job):
+        logger.log(logging.INFO if notice.severity == "note" else logging.WARNING, "%s", notice.text)
     logger.info("auditing %d classifier(s) into %s", len(job.plan.classifiers), job.root)
     for line in reuse_lines(job):
         logger.info("%s", line)
