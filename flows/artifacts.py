@@ -104,7 +104,10 @@ def verdict_text(evidence: Evidence, root: Path, seal: str) -> str:
         [
             f"# {evidence.name}: {overall(evidence.judgements)}",
             "",
-            *(f"- **{row.criterion}**: {row.verdict}. {row.reason}" for row in evidence.judgements),
+            *(
+                f"- **{row.criterion}** ({row.finding or 'no finding'}): {row.verdict}; {row.reason}"
+                for row in evidence.judgements
+            ),
             "",
             f"Report: [{root / 'report.html'}]({(root / 'report.html').as_uri()}), `{root / 'report.pdf'}`  ",
             f"Seal: `{seal}`  ",

@@ -329,7 +329,13 @@ app.command()(init_command.init)
 app.command("explain", epilog=explain_command.EPILOG)(explain_command.explain)
 app.command()(signing_commands.sign)
 app.command()(serve_command.serve)
-for command in (gate_commands.export, gate_commands.compare, gate_commands.approve, gate_commands.history):
+for command in (
+    gate_commands.export,
+    gate_commands.compare,
+    gate_commands.approve,
+    gate_commands.history,
+    gate_commands.mlflow,
+):
     app.command()(command)
 app.add_typer(signing_commands.keys_app, name="keys")
 

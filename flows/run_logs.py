@@ -17,13 +17,15 @@ class _To(logging.Handler):
 
 @contextmanager
 def steps_told_to(logger: "logging.Logger | logging.LoggerAdapter[Any]") -> Iterator[None]:
-    """Hand on to `logger` what Wolfhound logs inside the block."""
+    """Hand on to `logger` what Wolfhound logs inside the block, and to nobody else: `logger` knows how quiet to be."""
     ours, handler = logging.getLogger("wolfhound"), _To(logger)
-    level = ours.level
+    level, propagate = ours.level, ours.propagate
     ours.addHandler(handler)
     ours.setLevel(logging.INFO)
+    ours.propagate = False
     try:
         yield
     finally:
         ours.removeHandler(handler)
         ours.setLevel(level)
+        ours.propagate = propagate

@@ -3,6 +3,7 @@
 A deployment names this flow (`flows.scheduled.scheduled_audit`); its parameters are the form that Prefect shows.
 """
 
+import logging
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,12 +15,13 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows import process_settings
+from flows import preflight, process_settings
 from flows.audit import AuditResult, prepare
 from flows.audit_job import AuditJob, job_settings
 from flows.cli import default_cache
-from flows.execution import Execution, Gate
+from flows.execution import HERE, Execution, Gate
 from flows.reuse import reuse_lines
+from flows.storage import check_writable
 from flows.tasks import conducted
 from wolfhound.plan_reading import PlanFile, read_plan
 from wolfhound.progress import silent
@@ -77,24 +79,38 @@ def _job(read: PlanFile, runs: Path, cache: Path | None, execution: Execution) -
     on_cancellation=[tell_how_to_go_on],
 )
 def scheduled_audit(
-    plan: Annotated[Path, Field(description="The audit plan, a YAML file on the worker's disk")],
-    runs: Annotated[Path, Field(description="Folder that gets a run folder for each run")] = Path("runs"),
-    cache: Annotated[Path | None, Field(description="Folder for decoded images and trained networks")] = None,
-    gate: Annotated[
-        Gate, Field(description="Which verdict fails the flow run; a failed criterion by default")
-    ] = Gate.NOT_MET,
-    runner: Annotated[str, Field(description="Where units run: here, processes:N, dask:ADDRESS, ray")] = "here",
-    threads_per_unit: Annotated[int | None, Field(ge=1, description="Torch threads of each unit")] = None,
-    store: Annotated[str, Field(description="URL under which run folders are kept as well: s3://bucket/audits")] = "",
-    crafting_processes: Annotated[int, Field(ge=1, description="Processes or GPUs that share one crafting")] = 1,
-    unit_timeout_minutes: Annotated[float | None, Field(gt=0, description="How long one unit may take")] = None,
+    plan: Path,
+    runs: Path = Path("runs"),
+    cache: Path | None = None,
+    gate: Gate = Gate.NOT_MET,
+    runner: str = HERE,
+    threads_per_unit: Annotated[int | None, Field(ge=1)] = None,
+    unit_timeout_minutes: Annotated[float | None, Field(gt=0)] = None,
+    store: str = "",
+    crafting_processes: Annotated[int, Field(ge=1)] = 1,
 ) -> State[Any]:
-    """Run an audit plan into a folder of its own below `runs`, and end in the state that its verdict asks for."""
+    """Run an audit plan into a folder of its own below `runs`, and end in the state that its verdict asks for.
+
+    Args:
+        plan: The audit plan, a YAML file on the worker's disk.
+        runs: Folder that gets a run folder for each run.
+        cache: Folder for decoded images and trained networks; by default the plan's, or the user's.
+        gate: Which verdict fails the flow run. "inconclusive" fails on "not met" too.
+        runner: Where units run. here, processes:N, dask:ADDRESS, ray or ray:ADDRESS.
+        threads_per_unit: Torch threads of each unit.
+        unit_timeout_minutes: How long one unit may take.
+        store: URL under which run folders are kept as well, as s3://bucket/audits.
+        crafting_processes: How many processes, or GPUs, share the crafting of one perturbation.
+    """
     logger = get_run_logger()
     execution = Execution(runner, threads_per_unit, unit_timeout_minutes, store, crafting_processes)
     job = _job(read_plan(plan), runs, cache, execution)
     process_settings.configure(job.cache, prefect=False)
+    check_writable(job.root)
     prepare(job)
+    preflight.stop_at_errors(job)
+    for notice in preflight.notices(job):
+        logger.log(logging.INFO if notice.severity == "note" else logging.WARNING, "%s", notice.text)
     logger.info("auditing %d classifier(s) into %s", len(job.plan.classifiers), job.root)
     for line in reuse_lines(job):
         logger.info("%s", line)

@@ -22,6 +22,7 @@ from flows.artifacts import publish, server_is_named, told_to_server
 from flows.audit import AuditResult, run_audit
 from flows.audit_job import AuditJob, job_settings
 from flows.console import console_progress, format_seconds
+from flows.embedded_server import start_embedded_server
 from flows.execution import Execution
 from flows.retrying import RETRIES, RETRY_DELAYS_SECONDS, reason_to_retry
 from flows.run_logs import steps_told_to
@@ -134,6 +135,8 @@ def audit_flow(
 
 def run_audit_flow(job: AuditJob, *, quiet: bool = False, execution: Execution | None = None) -> AuditResult:
     """Run a prepared audit as a Prefect flow, with the embedded server unless PREFECT_API_URL names another."""
+    if not server_is_named():
+        start_embedded_server()
     result: AuditResult = audit_flow(
         plan=job.source.decode(),
         folder=str(job.folder),

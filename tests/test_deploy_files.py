@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,14 @@ def test_every_deployment_names_a_flow_that_exists_and_parameters_that_it_has() 
     for deployment in deployments:
         assert set(deployment["parameters"]) <= parameters_of(deployment["entrypoint"])
         assert (PROJECT / deployment["parameters"]["plan"]).is_file()
+
+
+def test_the_form_says_of_every_parameter_what_it_is() -> None:
+    """Prefect takes the descriptions from the docstring."""
+    source = (PROJECT / "flows" / "scheduled.py").read_text(encoding="utf-8")
+    (function,) = (node for node in ast.parse(source).body if getattr(node, "name", "") == "scheduled_audit")
+    described = re.findall(r"^    (\w+): \w", ast.get_docstring(function).partition("Args:")[2], re.MULTILINE)
+    assert set(described) == parameters_of("flows.scheduled.scheduled_audit")
 
 
 def test_the_composed_server_is_open_to_this_machine_alone() -> None:

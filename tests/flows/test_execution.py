@@ -12,6 +12,7 @@ from flows.audit_job import AuditJob
 from flows.execution import Execution, Gate
 from flows.opened import once
 from flows.retrying import reason_to_retry
+from flows.serve_command import serve
 from flows.units import Parcel, directly
 from flows.waves import attack_units, classifier_units
 from tests.flows.faults import write_subjects
@@ -97,3 +98,10 @@ def test_a_worker_that_lives_on_hands_no_run_what_it_opened_for_another(tmp_path
     assert opened[0] is not opened[1]
     once(job("wednesday"), ("network",), object)
     assert once(job("tuesday"), ("network",), object) is not opened[1], "only the last runs stay in memory"
+
+
+def test_a_schedule_needs_a_server_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    plan = write_subjects(tmp_path)
+    with pytest.raises(PlanError, match="expected PREFECT_API_URL, as a schedule needs a server that stays"):
+        serve(plan, cron="0 2 * * *")

@@ -129,6 +129,34 @@ def test_a_full_disk_is_an_error_and_the_next_run_goes_on(folder: Path, ask: Ask
     assert digests(folder / "full") == digests(folder / "whole")
 
 
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 200 KB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mounted, check=False, capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.slow
+def test_a_disk_without_space_is_an_error_and_a_larger_one_goes_on(
+    folder: Path, ask: Ask, whole: dict[str, Any], tiny_disk: Path
+) -> None:
+    del whole
+    answer = ask(str(tiny_disk / "run"), "space-cache")
+    assert "No space left on device" in answer["error"]
+    before = finished_steps(tiny_disk / "run")
+    assert before, "some of it fitted"
+    shutil.copytree(tiny_disk / "run", folder / "space")
+    resumed = ask("space", "space-cache")
+    assert resumed["error"] is None
+    assert before <= set(resumed["reused"])
+    assert digests(folder / "space") == digests(folder / "whole")
+
+
 def test_a_vanished_cache_costs_no_finished_unit(folder: Path, ask: Ask, whole: dict[str, Any]) -> None:
     del whole
     shutil.copytree(folder / "whole", folder / "moved")

@@ -18,6 +18,7 @@ from tests.flows.faults import write_subjects
 from tests.flows.servers import (
     PROJECT,
     asked,
+    clean_environment,
     postgresql,
     postgresql_programs,
     prefect,
@@ -92,17 +93,48 @@ def test_a_killed_audit_is_crashed_in_the_end_and_fires_the_automation(tmp_path:
         subprocess.run(created, env=server, cwd=tmp_path, check=True, timeout=300)
         program = "from flows.scheduled import scheduled_audit; scheduled_audit(plan='plan.yaml')"
         with running([sys.executable, "-c", program], log=tmp_path / "run.log", env=heard, cwd=tmp_path) as process:
-            wait_until(lambda: _states(server) == ["RUNNING"], what="a running audit")
+            wait_until(lambda: "prefect.flow-run.heartbeat" in _events(server), what="a heartbeat")
+            assert _states(server) == ["RUNNING"]
             os.kill(process.pid, signal.SIGKILL)
         wait_until(lambda: _states(server) == ["CRASHED"], what="the run to be seen as crashed", patience=600)
-        wait_until(lambda: _fired(server), what="the automation")
+        wait_until(
+            lambda: {"prefect.automation.triggered", "prefect.automation.action.executed"} <= _events(server),
+            what="the automation that tells of crashed audits",
+        )
+
+
+def test_a_served_schedule_runs_the_audit_without_a_pool(tmp_path: Path) -> None:
+    write_subjects(tmp_path)
+    with prefect_server(tmp_path) as server:
+        command = [sys.executable, "-m", "flows.cli", "serve", "plan.yaml", "--cron", "* * * * *", "--gate", "never"]
+        with running([*command, "--cache", "cache"], log=tmp_path / "serve.log", env=server, cwd=tmp_path):
+            wait_until(lambda: "COMPLETED" in _states(server), what="a served run", patience=600)
+    (folder, *_) = sorted((tmp_path / "runs").iterdir())
+    assert EvidenceStore(folder).faults() == []
+
+
+def test_two_audits_at_once_share_a_cache_and_nothing_else(tmp_path: Path) -> None:
+    """Each starts an embedded server, both at home in the same cache."""
+    write_subjects(tmp_path)
+    clean = clean_environment(tmp_path / "none")
+    del clean["PREFECT_HOME"]  # so that they choose it themselves
+    command = [sys.executable, "-m", "flows.cli", "run", "plan.yaml", "--cache", "cache", "--quiet", "--output"]
+    audits = [
+        subprocess.Popen([*command, name], cwd=tmp_path, env=clean, stderr=subprocess.PIPE) for name in ("one", "other")
+    ]
+    said = [audit.communicate()[1] for audit in audits]
+    assert [audit.returncode for audit in audits] == [3, 3], said
+    assert said == [b"", b""]
+    one, other = ((tmp_path / name / "evidence.json").read_bytes() for name in ("one", "other"))
+    assert one == other
+    assert not (tmp_path / "none").exists()
 
 
 def _states(server: dict[str, str]) -> list[str]:
     return [run["state_type"] for run in asked(server, "flow_runs")]
 
 
-def _fired(server: dict[str, str]) -> bool:
+def _events(server: dict[str, str]) -> set[str]:
     answer = httpx.post(f"{server['PREFECT_API_URL']}/events/filter", json={}, timeout=30)
     answer.raise_for_status()
-    return any(event["event"].startswith("prefect.automation.") for event in answer.json()["events"])
+    return {event["event"] for event in answer.json()["events"]}

@@ -3,15 +3,18 @@
 import errno
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from flows.execution import Execution
+from flows.execution import Execution, Gate
 from flows.steps import StepValue
 from flows.units import Unit
+from tests.flows.gated_runs import sealed_run
 from wolfhound.errors import DataError
 from wolfhound.progress import Progress, silent
+from wolfhound.store import EvidenceStore
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -96,3 +99,49 @@ def test_tasks_travel_to_other_processes() -> None:
 
     sent = cloudpickle.dumps(_task_of(Unit("table", "first", slow, ()), Execution()))
     assert cloudpickle.loads(sent).task_run_name == "table: first"
+
+
+def test_a_run_that_is_tried_again_finds_its_own_folder(tmp_path: Path) -> None:
+    from flows.scheduled import run_folder_of
+
+    night, later = datetime(2026, 3, 2, 2, 0), datetime(2026, 3, 3, 9, 30)
+    first = run_folder_of(tmp_path, run_id="0b1c2d3e-4f50", started=night)
+    assert first.name == "2026-03-02T0200-0b1c2d3e"
+    first.mkdir()
+    assert run_folder_of(tmp_path, run_id="0b1c2d3e-4f50", started=later) == first
+    assert run_folder_of(tmp_path, run_id="9b1c2d3e-4f50", started=later).name == "2026-03-03T0930-9b1c2d3e"
+
+
+@pytest.mark.parametrize(
+    ("fooled", "gate", "state"),
+    [
+        (5, Gate.NOT_MET, ("COMPLETED", "Met")),
+        (60, Gate.NOT_MET, ("FAILED", "NotMet")),
+        (60, Gate.NEVER, ("COMPLETED", "NotMet")),
+        (50, Gate.NOT_MET, ("COMPLETED", "Inconclusive")),
+        (50, Gate.INCONCLUSIVE, ("FAILED", "Inconclusive")),
+    ],
+)
+def test_a_run_ends_in_the_state_that_its_verdict_and_gate_ask_for(
+    fooled: int, gate: Gate, state: tuple[str, str], tmp_path: Path
+) -> None:
+    from flows.audit import AuditResult
+    from flows.scheduled import gated
+    from wolfhound.verdicts import exit_code, overall
+
+    evidence = EvidenceStore(sealed_run(tmp_path / "run", "1" * fooled + "0" * (100 - fooled))).evidence()
+    result = AuditResult(evidence, exit_code(overall(evidence.judgements)), "seal")
+    ended = gated(result, tmp_path, gate=gate)
+    assert (ended.type.value, ended.name) == state
+
+
+def test_what_is_shown_on_the_server_is_what_the_evidence_says(tmp_path: Path) -> None:
+    from flows.artifacts import artifact_key, judgement_rows, verdict_text
+
+    evidence = EvidenceStore(sealed_run(tmp_path / "run", "1" * 60 + "0" * 40)).evidence()
+    (row,) = judgement_rows(evidence)
+    assert (row["verdict"], row["observed"]) == ("not met", evidence.judgements[0].observed.text)
+    text = verdict_text(evidence, tmp_path / "run", "abc")
+    assert text.startswith("# audit: not met")
+    assert f"`wolfhound verify {tmp_path / 'run'}`" in text
+    assert artifact_key("Small audit", "sgd_uap-linf") == "small-audit-sgd-uap-linf"
