@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup test audit check lint format types clean
+.PHONY: help setup test audit check lint format types guide clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ types: setup ## mypy in strict mode
 format: setup ## bring all files into ruff's format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+guide: setup ## build the user guide into build/guide (installs the extra docs once)
+	@$(BIN)/python -c 'import material, mkdocstrings_handlers.python' 2>/dev/null || \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt 'mkdocs-material>=9.6' 'mkdocstrings[python]>=0.29'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict && echo "The guide is in build/guide/index.html"
 
 clean: ## remove what tests and builds leave behind (not .venv, not runs)
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
