@@ -61,7 +61,8 @@ def classifier_doubts(classifier: Classifier, pixels: Tensor, labels: Tensor | N
             first, second = classifier.logits(sample), classifier.logits(sample)
         # A fault of the outputs spoils the gradients too; the one doubt that names the cause is enough.
         outputs = _randomised(first, second) or _probabilities(first) or _saturated(first)
-        found = [at_handover, outputs or _gradient_doubt(classifier, sample)]
+        gradients = _gradient_doubt(classifier, sample) if classifier.differentiable and outputs is None else None
+        found = [at_handover, outputs, gradients]
         found.append(input_statistics(classifier, sample))
         if labels is not None:
             found.append(preprocessing_doubt(classifier, sample, labels))
@@ -136,6 +137,13 @@ def _margins(classifier: Classifier, pixels: Tensor) -> tuple[Tensor, Tensor, Te
         connected = lead.requires_grad
         (gradient,) = torch.autograd.grad(lead.sum(), at, allow_unused=True) if connected else (None,)
     return best.indices[:, 0], lead.detach(), gradient
+
+
+def follows_pixels(classifier: Classifier, pixels: Tensor) -> bool:
+    """Whether a differentiable way leads from `pixels` `[B,3,H,W]` to the scores; its gradient may be zero."""
+    with frozen(classifier.module):
+        gradient = _margins(classifier, pixels.to(classifier.device, classifier.dtype))[2]
+    return gradient is not None
 
 
 def _masked(gradient: Tensor | None) -> Doubt | None:

@@ -12,6 +12,7 @@ from explainers.bias.verdict import Question
 from explainers.drawing.overlay import overlay
 from explainers.registry import explainer
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.bias_masks import first_by_hash
 from flows.bias_steps import packed_finding
 from flows.ledgers import csv_bytes
@@ -79,7 +80,7 @@ def probe_interventions(
             changes,
             question=_labels_alone(placed, images) if section.decide_among == "labels" else None,
             seed=job.seed("bias"),
-            batch_size=job.plan.batch_size,
+            batch_size=batch_size(job),
             tolerated=section.tolerated_control_flips,
             progress=progress,
         )

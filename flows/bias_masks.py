@@ -16,7 +16,8 @@ from flows.bias_tables import fit_of, with_boxes
 from flows.opened import once
 from flows.steps import StepValue
 from flows.subject_classifiers import open_classifier
-from flows.subject_images import open_splits, pair
+from flows.subject_images import open_splits
+from flows.subject_sources import pair
 from wolfhound import sources
 from wolfhound.classifier import Classifier
 from wolfhound.errors import DataError
@@ -145,9 +146,9 @@ def probe_masks(job: AuditJob, section: MaskBias, name: str, classifier_name: st
 
 
 def _sets(job: AuditJob, section: MaskBias, progress: Progress) -> Sets:
-    """Return the sets of a section, made once a process."""
-    key = (job, "bias", section.model_dump_json())
-    sets: Sets = once(key, lambda: mask_sets(job, section, progress))
+    """Return the sets of a section, made once a run."""
+    key = ("bias", section.model_dump_json())
+    sets: Sets = once(job, key, lambda: mask_sets(job, section, progress))
     return sets
 
 

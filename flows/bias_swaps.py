@@ -11,6 +11,7 @@ from explainers.bias.measures import bare_accuracies, measured_sensitivity
 from explainers.bias.probe import background_probe
 from explainers.bias.verdict import BackgroundProbe, ProbeSettings, Question
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.bias_swap_numbers import (
     BACKGROUNDS,
     CELLS,
@@ -56,7 +57,7 @@ def measure_swaps(job: AuditJob, classifier: Classifier, request: SwapRequest, p
         classes=question.classes,
         usual_background=question.usual,
         seed=seed,
-        batch_size=job.plan.batch_size,
+        batch_size=batch_size(job),
         progress=progress,
         settings=request.settings,
     )
@@ -91,7 +92,7 @@ def _crossed(
         size=max(2, request.crossed),
         seed=job.seed("bias"),
         among_classes=request.settings.among_classes,
-        batch_size=job.plan.batch_size,
+        batch_size=batch_size(job),
         progress=progress,
     )
 

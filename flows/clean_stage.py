@@ -7,6 +7,7 @@ import torch
 from attacks.doubts import classifier_doubts
 from attacks.judge import predict
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.ledgers import csv_bytes, read_csv
 from flows.steps import StepValue, pack, unpack
 from flows.subject_classifiers import open_classifier
@@ -18,6 +19,9 @@ from wolfhound.progress import Progress, silent
 
 LEDGER = "clean predictions"
 
+DOUBTED = 64
+"""Select images on which a network is doubted; not the batch size, which may change no result."""
+
 
 def measure_clean(job: AuditJob, name: str, progress: Progress = silent) -> StepValue:
     """Return the clean ledger of one classifier on the report split, and what it is. Done once."""
@@ -26,9 +30,9 @@ def measure_clean(job: AuditJob, name: str, progress: Progress = silent) -> Step
 
     def work() -> StepValue:
         placed = classifier.to(job.device)
-        sample = splits.select.subset(range(min(job.plan.batch_size, len(splits.select))))
+        sample = splits.select.subset(range(min(DOUBTED, len(splits.select))))
         doubts = classifier_doubts(placed, sample.load(), torch.from_numpy(sample.labels))
-        clean = predict(placed, splits.report, batch_size=job.plan.batch_size, progress=progress)
+        clean = predict(placed, splits.report, batch_size=batch_size(job), progress=progress)
         ledger = pd.DataFrame({"image": splits.report.hashes, "label": splits.report.labels, "clean": clean})
         return {
             "ledger": pack(job.store.put(csv_bytes(ledger), ".csv")),

@@ -8,16 +8,19 @@ import json
 import os
 import sys
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import explain_command, gate_commands, process_settings, signing_commands
+from flows import explain_command, gate_commands, init_command, process_settings, serve_command, signing_commands
+from flows.execution import HERE, Execution
 from flows.signing_commands import Certificate, Chain, Key, LongTerm, Timestamp, Trust
+from flows.storage import check_writable, storage_fault
 from reports.signing.choice import SigningChoice
 from wolfhound import __version__
-from wolfhound.errors import WolfhoundError
+from wolfhound.errors import PlanError, WolfhoundError
 from wolfhound.plan import AuditPlan
 from wolfhound.plan_reading import PlanFile, parse_plan, read_plan
 
@@ -50,6 +53,35 @@ Cache = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
 Plain = Annotated[bool, typer.Option("--without-prefect", help="Call the steps directly, without a Prefect flow.")]
+Runner = Annotated[
+    str,
+    typer.Option(
+        envvar="WOLFHOUND_RUNNER", help="Where units run: here, processes:N, dask:ADDRESS, ray or ray:ADDRESS."
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads-per-unit", envvar="WOLFHOUND_THREADS_PER_UNIT", help="Torch threads of a unit.")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option("--unit-timeout", envvar="WOLFHOUND_UNIT_TIMEOUT", help="Minutes that one unit may take."),
+]
+Store = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="WOLFHOUND_STORE",
+        help="URL under which the run folder is kept as well, for workers without a common disk: s3://bucket/audits.",
+    ),
+]
+Crafting = Annotated[
+    int,
+    typer.Option(
+        "--crafting-processes",
+        envvar="WOLFHOUND_CRAFTING_PROCESSES",
+        help="How many processes, or GPUs, share the crafting of one universal perturbation.",
+    ),
+]
 
 
 def main() -> None:
@@ -58,6 +90,12 @@ def main() -> None:
         app()
     except WolfhoundError as error:
         _fail(str(error))
+        sys.exit(BAD_INPUT)
+    except OSError as error:
+        fault = storage_fault(error)
+        if fault is None:
+            raise
+        _fail(fault)
         sys.exit(BAD_INPUT)
 
 
@@ -93,13 +131,30 @@ def run(
     timestamp: Timestamp = "",
     long_term: LongTerm = False,
     trust: Trust = None,
+    runner: Runner = HERE,
+    threads_per_unit: Threads = None,
+    unit_timeout: Timeout = None,
+    store: Store = "",
+    crafting_processes: Crafting = 1,
 ) -> None:
     """Run an audit plan to its report, going on where an earlier run of it broke off."""
     command = f"wolfhound run {plan.name}"
     signing = signing_commands.chosen(key, certificate, chain, timestamp, trust, long_term=long_term)
-    raise typer.Exit(
-        _audit(read_plan(plan), command, output, cache, quiet=quiet, plain=without_prefect, signing=signing)
+    execution = Execution(runner, threads_per_unit, unit_timeout, store, crafting_processes)
+    if without_prefect and execution.needs_prefect:
+        raise PlanError("expected --runner, --threads-per-unit and --unit-timeout only with Prefect")
+    read = read_plan(plan)
+    code = _audit(
+        read,
+        command,
+        output,
+        cache,
+        quiet=quiet,
+        plain=without_prefect,
+        signing=signing,
+        execution=execution,
     )
+    raise typer.Exit(code)
 
 
 @app.command(epilog=_CODES)
@@ -124,35 +179,42 @@ def _audit(
     quiet: bool,
     plain: bool,
     signing: SigningChoice | None = None,
+    execution: Execution = Execution(),  # noqa: B008 (frozen)
 ) -> int:
     """Run an audit and return its exit code: bad input is told apart from a run that broke off."""
+    execution.check_server()
     wanted_cache = (cache or plan.plan.cache or default_cache()).resolve()
     process_settings.configure(wanted_cache, prefect=not plain)
     process_settings.interrupt_on_termination()
+    from flows import preflight
     from flows.audit import prepare
-    from flows.audit_job import AuditJob
+    from flows.audit_job import job_of
     from flows.budgeting import budget_lines
     from flows.console import console_progress, say
+    from flows.reuse import reuse_lines
     from flows.summary import summary_lines
 
-    folder = plan.path.resolve().parent if plan.path else Path.cwd()
-    root = (output or plan.plan.output or Path("runs") / plan.plan.name).resolve()
-    job = AuditJob(plan.source, folder, root, wanted_cache, command, signing)
+    job = job_of(plan, command, output=output, cache=wanted_cache, signing=signing, execution=execution)
+    check_writable(job.root)
     prepare(job, progress=console_progress(quiet=quiet))
+    preflight.stop_at_errors(job)
+    for notice in preflight.notices(job):
+        if notice.severity != "note":
+            say(f"{notice.severity}: {notice.text}")
     if not quiet:
-        say(f"auditing {len(job.plan.classifiers)} classifier(s) into {root}")
-        for line in budget_lines(job):
+        say(f"auditing {len(job.plan.classifiers)} classifier(s) into {job.root}")
+        for line in chain(reuse_lines(job), budget_lines(job)):
             say(line)
     try:
-        result = _run(job, quiet=quiet, plain=plain)
+        result = _run(job, quiet=quiet, plain=plain, execution=execution)
     except (Exception, KeyboardInterrupt) as error:
         return _broke_off(error, command)
-    for line in summary_lines(result, root):
+    for line in summary_lines(result, job.root):
         typer.echo(line)
     return result.exit_code
 
 
-def _run(job: "AuditJob", *, quiet: bool, plain: bool) -> "AuditResult":
+def _run(job: "AuditJob", *, quiet: bool, plain: bool, execution: Execution) -> "AuditResult":
     if plain:
         from flows.audit import run_audit
         from flows.console import console_progress
@@ -160,16 +222,16 @@ def _run(job: "AuditJob", *, quiet: bool, plain: bool) -> "AuditResult":
         return run_audit(job, progress=console_progress(quiet=quiet))
     from flows.tasks import run_audit_flow
 
-    return run_audit_flow(job, quiet=quiet)
+    return run_audit_flow(job, quiet=quiet, execution=execution)
 
 
 def _broke_off(error: BaseException, command: str) -> int:
-    from wolfhound.errors import PlanError
-
     if isinstance(error, PlanError):
         _fail(str(error))
         return BAD_INPUT
     what = str(error) if isinstance(error, WolfhoundError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    fault = storage_fault(error)
+    what = fault or what
     what = "it was interrupted" if isinstance(error, KeyboardInterrupt) else what
     _fail(f"the audit broke off: {what}")
     typer.echo(f"Finished steps are kept. Resume it with: {command}", err=True)
@@ -177,7 +239,7 @@ def _broke_off(error: BaseException, command: str) -> int:
         import traceback
 
         traceback.print_exception(error)
-    elif not isinstance(error, WolfhoundError | KeyboardInterrupt):
+    elif not (fault or isinstance(error, WolfhoundError | KeyboardInterrupt)):
         typer.echo("Set WOLFHOUND_TRACEBACK=1 to see where.", err=True)
     return BROKE_OFF
 
@@ -219,14 +281,23 @@ def verify(
 
 
 @app.command()
-def doctor(cache: Cache = None) -> None:
-    """Show environment, versions and device, what is missing and how to get it."""
-    from flows.doctor import diagnose
+def doctor(
+    plan: Annotated[Path | None, typer.Argument(help="An audit plan to inspect.", show_default=False)] = None,
+    output: Output = None,
+    cache: Cache = None,
+) -> None:
+    """Show environment and device; with a PLAN, look in seconds for what would ruin its audit. Nothing is run."""
+    from flows.doctor import diagnose, inspect_plan
 
-    rows = diagnose((cache or default_cache()).resolve())
+    wanted_cache = (cache or default_cache()).resolve()
+    rows = diagnose(wanted_cache)
     for row in rows:
         typer.echo(f"{row.state:8}{row.name:16}{row.detail}")
-    raise typer.Exit(BAD_INPUT if any(row.state == "missing" for row in rows) else 0)
+    sound = not any(row.state == "missing" for row in rows)
+    if plan is not None and sound:
+        process_settings.configure(wanted_cache, prefect=False)
+        sound = inspect_plan(plan, output=output, cache=cache, default_cache=wanted_cache, say=typer.echo)
+    raise typer.Exit(0 if sound else BAD_INPUT)
 
 
 @plan_app.command("check")
@@ -252,8 +323,10 @@ def plan_schema() -> None:
     typer.echo(json.dumps(AuditPlan.model_json_schema(), indent=2))
 
 
+app.command()(init_command.init)
 app.command("explain", epilog=explain_command.EPILOG)(explain_command.explain)
 app.command()(signing_commands.sign)
+app.command()(serve_command.serve)
 for command in (gate_commands.export, gate_commands.compare, gate_commands.approve, gate_commands.history):
     app.command()(command)
 app.add_typer(signing_commands.keys_app, name="keys")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from attacks.per_image.standard import ENSEMBLES
 from attacks.registry import make_image
+from flows import preflight
 from flows.audit_job import AuditJob
 from flows.bias_controls import failed_control_criteria
 from flows.subject_images import open_splits
@@ -52,7 +53,7 @@ def conclude(
         judgements=judge_all(criteria, findings, subjects),
         tables=tuple(tables),
         not_tested=(*_left_out(job), *_ALWAYS_UNTESTED),
-        limitations=(*((_DEMONSTRATION,) if demonstration else ()), *LIMITATIONS),
+        limitations=(*((_DEMONSTRATION,) if demonstration else ()), *preflight.limitations(job), *LIMITATIONS),
     )
 
 

@@ -1,4 +1,4 @@
-"""What is installed, what is missing and how to get it."""
+"""What is installed, what is missing and how to get it; and what in a plan would ruin its audit."""
 
 import ctypes.util
 import importlib
@@ -110,3 +110,34 @@ def _prefect() -> Diagnosis:
     return Diagnosis(
         "prefect server", "ok", f"PREFECT_API_URL={url}" if url else "embedded, started when an audit runs"
     )
+
+
+def inspect_plan(
+    path: Path, *, output: Path | None, cache: Path | None, default_cache: Path, say: Callable[[str], None]
+) -> bool:
+    """Say what the checks see in a plan and what it will cost; return whether nothing stops its run.
+
+    Opens images and networks, which is kept in the cache; writes no run folder.
+
+    Raises:
+        PlanError, DataError, ModelError: the plan cannot be read, or what it names cannot be opened.
+    """
+    from flows import preflight
+    from flows.audit import prepare
+    from flows.audit_job import job_of
+    from flows.budgeting import budget_lines
+    from flows.console import console_progress
+    from wolfhound.plan_reading import read_plan
+
+    plan = read_plan(path)
+    wanted = (cache or plan.plan.cache or default_cache).resolve()
+    job = job_of(plan, f"wolfhound run {path.name}", output=output, cache=wanted)
+    prepare(job, progress=console_progress())
+    accepted = job.plan.preflight.accept
+    for notice in preflight.notices(job):
+        say(f"{'accepted' if notice.code in accepted else notice.severity:9}{notice.text}")
+    for line in budget_lines(job):
+        say(f"{'cost':9}{line}")
+    stopping = [n for n in preflight.notices(job) if n.severity == "error" and n.code not in accepted]
+    say(f"{path}: " + (f"{len(stopping)} fault(s) stop the run" if stopping else "nothing stops the run"))
+    return not stopping

@@ -15,8 +15,10 @@ from explainers.base import Maps, Targets
 from explainers.checks.baselines import BASELINES
 from explainers.checks.comparison import HIGH_IS_GOOD, Comparison, compare
 from explainers.checks.randomisation import RandomisationCheck
+from explainers.drawing.titles import method_title
 from explainers.hooks import find_layer
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.explaining import CHECKED_AT_MOST, Key, check_maps, maps_of, scores
 from flows.inside_pictures import filters_gallery, maps_gallery, patches_gallery
 from flows.ledgers import csv_bytes
@@ -153,7 +155,7 @@ class _Look:
                 try:
                     found |= maps_of(self.classifier, pixels, targets, [(method, layer)])
                 except ModelError as error:
-                    refused[f"{method}, layer {layer}" if layer else method] = str(error)
+                    refused[f"{method_title(method)}, layer {layer}" if layer else method_title(method)] = str(error)
         return found, refused
 
     def _checks(
@@ -180,7 +182,7 @@ class _Look:
             with_road=self.entry.section.road,
             steps=STEPS,
             seed=self.seed,
-            batch_size=self.job.plan.batch_size,
+            batch_size=batch_size(self.job),
             progress=self.progress,
         )
 
@@ -198,7 +200,7 @@ class _Look:
             galleries.append(maps_gallery(store, images, section.images, targets, maps, verdicts))
         layer = section.patches_layer or next((found.layer for found in maps.values() if found.layer), "")
         if section.patches and layer:
-            options = {"channels": section.patches, "seed": self.seed, "batch_size": self.job.plan.batch_size}
+            options = {"channels": section.patches, "seed": self.seed, "batch_size": batch_size(self.job)}
             galleries.append(patches_gallery(store, self.classifier, self.report, layer, self.progress, **options))
         return tuple(galleries)
 
@@ -230,7 +232,7 @@ class _Look:
 
 
 def _shown(maps: Maps) -> str:
-    return f"{maps.method}, {maps.layer}" if maps.layer else maps.method
+    return f"{method_title(maps.method)}, {maps.layer}" if maps.layer else method_title(maps.method)
 
 
 def _claim(name: str, maps: Mapping[Key, Maps], checks: Mapping[Key, RandomisationCheck | None]) -> str:

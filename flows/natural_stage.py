@@ -22,6 +22,7 @@ from attacks.corruptions.judging import (
 )
 from attacks.corruptions.registry import CORRUPTIONS, Corruption, chosen_corruptions, published_size
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.ledgers import csv_bytes, read_csv
 from flows.pictures import store_image
 from flows.steps import StepValue, pack, unpack
@@ -96,7 +97,7 @@ def measure_natural(job: AuditJob, entry: NaturalEntry, name: str, progress: Pro
             entry.corruptions,
             entry.section.severities,
             seed=entry.seed,
-            batch_size=job.plan.batch_size,
+            batch_size=batch_size(job),
             progress=progress,
         )
         return {"ledger": pack(job.store.put(csv_bytes(ledger), ".csv"))}

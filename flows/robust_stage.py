@@ -20,6 +20,7 @@ from attacks.per_image.transfer import Surrogate, Transfer
 from attacks.perceptual import with_sizes
 from attacks.threat import Threat
 from flows.audit_job import AuditJob
+from flows.batches import batch_size
 from flows.ledgers import csv_bytes, read_csv, settings_text
 from flows.naming import entry_names
 from flows.steps import StepValue, pack, unpack
@@ -135,7 +136,7 @@ def _ensemble(
         seed=seed,
         stored=stored,
         store=store,
-        batch_size=job.plan.batch_size,
+        batch_size=batch_size(job),
         progress=progress,
     )
     return {
@@ -201,7 +202,7 @@ def _attacked(
         threat,
         seeds=image_seeds(images.hashes, seed=seed, purpose=attack.name),
         keep=range(len(images)),
-        batch_size=job.plan.batch_size,
+        batch_size=batch_size(job),
         progress=progress,
     )
 
@@ -227,7 +228,7 @@ def _curve(
         images.labels,
         norm,
         generator=torch.Generator().manual_seed(seed),
-        batch_size=job.plan.batch_size,
+        batch_size=batch_size(job),
         progress=progress,
     )
 
@@ -247,7 +248,7 @@ def _checks(
         return {}
     runs = dict(_check_runs(attack, entry.threat))
     outcomes: dict[str, Any] = {"images": len(few), "labels": few.labels.tolist()}
-    outcomes["again"] = predict(classifier, few, batch_size=job.plan.batch_size).tolist()
+    outcomes["again"] = predict(classifier, few, batch_size=batch_size(job)).tolist()
     for name, (variant, threat) in runs.items():
         found = _attacked(job, variant, classifier, few, threat, seed, progress).ledger
         outcomes[name] = {"success": found["success"].tolist(), "adversarial": found["adversarial"].tolist()}

@@ -117,7 +117,7 @@ def _environment(audit: Audit, link: Link) -> Environment:
     environment.filters.update(
         {
             name: getattr(wording, name)
-            for name in (*filters, "listed", "counted", "upper_bound", "decimals", "phrase", "gist")
+            for name in (*filters, "listed", "counted", "upper_bound", "decimals", "phrase", "gist", "gap")
         }
     )
     environment.filters["strip"] = lambda summary: link(strip(summary.observed, summary.criterion), SVG)

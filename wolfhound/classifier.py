@@ -6,9 +6,10 @@ Normalisation and resizing live inside, so epsilon means pixels for every networ
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,9 @@ class Classifier:
     """A named network with its preprocessing, class names and the digest of its weights.
 
     `architecture` says what was built ("torchvision vgg16"), `provenance` where the weights come from; both are
-    printed in reports and therefore never claim more than is known.
+    printed in reports and therefore never claim more than is known. `differentiable` says whether gradients can be
+    had; where they cannot, only what asks for answers is measured. `gradient_dtype` is the precision of passes that
+    take gradients in the pixels, where it is another than the network's own (see `wolfhound.mixed_precision`).
     """
 
     name: str
@@ -60,9 +63,13 @@ class Classifier:
     weights_digest: str
     architecture: str = ""
     provenance: str = ""
+    differentiable: bool = True
+    gradient_dtype: torch.dtype | None = None
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """Return logits `[B,classes]` for `pixels` `[B,3,H,W]`, floating, in [0, 1]. Differentiable in the pixels.
+        """Return logits `[B,classes]` for `pixels` `[B,3,H,W]`, floating, in [0, 1].
+
+        Differentiable in the pixels where the classifier is.
 
         Raises:
             TypeError: pixels of an integer dtype.
@@ -70,12 +77,18 @@ class Classifier:
             ModelError: the network returns anything but one score a class for each image.
         """
         check_pixel_layout(pixels)
-        logits = self.module(self.preprocessing.apply(pixels))
+        with self._precision(pixels):
+            logits = self.module(self.preprocessing.apply(pixels))
         expected = (len(pixels), len(self.class_names))
         if not isinstance(logits, Tensor) or logits.shape != expected:
             found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ModelError(f"{self.name}: expected logits of shape {list(expected)}, one a class name, got {found}")
-        return logits
+        return logits.to(pixels.dtype) if self.gradient_dtype is not None else logits
+
+    def _precision(self, pixels: Tensor) -> AbstractContextManager[Any]:
+        if self.gradient_dtype is None or not (pixels.requires_grad and torch.is_grad_enabled()):
+            return nullcontext()
+        return torch.autocast(pixels.device.type, dtype=self.gradient_dtype)
 
     @property
     def device(self) -> torch.device:

@@ -17,6 +17,9 @@ from wolfhound.statistics import Interval, Rate
 
 SCHEMA = "wolfhound-evidence/1"
 
+SHARE = "share of images"
+"""Unit of the quantities that a criterion can judge, if they have an interval."""
+
 Verdict = Literal["met", "not met", "inconclusive", "not tested"]
 Severity = Literal["critical", "high", "medium", "low", "info"]
 Kind = Literal["clean", "universal", "transfer", "robust", "targeted", "natural", "bias", "inside"]
@@ -120,7 +123,7 @@ class Finding:
         claim: one sentence that binds the number to its conditions.
         knowledge: what the attacker knew ("white-box", "transfer", ...); "none" where nobody attacked.
         conditions: setting -> value in words (attack, norm, epsilon, images, seeds ...), in printing order.
-        rates: name -> rate. Criteria refer to them as "kind.name".
+        rates: name -> rate. Criteria refer to them as "kind.name", and so to quantities of the unit `SHARE`.
         controls: names of those rates that are controls (noise, placebo), not results.
         ledgers: name -> per-image CSV from which every rate can be recomputed.
         checks: of the attack, whether they raised a doubt or not.
@@ -167,7 +170,11 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A criterion held against one finding. `finding` and `observed` are None where nothing was tested."""
+    """A criterion held against one finding. `finding` and `observed` are None where nothing was tested.
+
+    A criterion may also speak of a share that is no proportion of images, the gap between two groups' rates say: then
+    `quantity` has what was observed, with its interval, and `observed` is None.
+    """
 
     criterion: str
     verdict: Verdict
@@ -175,11 +182,16 @@ class Judgement:
     severity: Severity = "info"
     finding: str | None = None
     observed: Rate | None = None
+    quantity: Quantity | None = None
 
 
 @dataclass(frozen=True)
 class Subject:
-    """An audited classifier, as far as a reader needs to know it."""
+    """An audited classifier, as far as a reader needs to know it.
+
+    Where the weights were not seen (`weights_seen` false: a model server), their digest is of what stands for them, as
+    the provenance says, and `parameters` means nothing.
+    """
 
     name: str
     architecture: str
@@ -190,6 +202,7 @@ class Subject:
     classes: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    weights_seen: bool = True
 
 
 @dataclass(frozen=True)

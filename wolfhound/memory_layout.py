@@ -48,17 +48,17 @@ def in_channels_last(classifier: Classifier, sample: Tensor, *, gradients: bool 
     except (RuntimeError, TypeError) as error:
         return Laid(classifier, STANDARD, f"it cannot be copied: {_first_line(error)}")
     pixels = sample.to(classifier.device, classifier.dtype)
-    expected = _logits(classifier, pixels, gradients=gradients)
+    expected = logits_of(classifier, pixels, gradients=gradients)
     try:
-        found = _logits(moved, pixels, gradients=gradients)
+        found = logits_of(moved, pixels, gradients=gradients)
     except RuntimeError as error:
         return Laid(classifier, STANDARD, f"its code does not allow another: {_first_line(error)}")
-    if not _same(expected, found):
+    if not outputs_agree(expected, found):
         return Laid(classifier, STANDARD, "another one changes its outputs")
     return Laid(moved, CHANNELS_LAST)
 
 
-def _logits(classifier: Classifier, pixels: Tensor, *, gradients: bool) -> Tensor:
+def logits_of(classifier: Classifier, pixels: Tensor, *, gradients: bool) -> Tensor:
     """Return the logits of a forward pass through which, with `gradients`, a gradient was taken, too."""
     with frozen(classifier.module), torch.set_grad_enabled(gradients):
         at = pixels.detach().clone().requires_grad_(gradients)
@@ -68,7 +68,8 @@ def _logits(classifier: Classifier, pixels: Tensor, *, gradients: bool) -> Tenso
     return logits.detach()
 
 
-def _same(expected: Tensor, found: Tensor) -> bool:
+def outputs_agree(expected: Tensor, found: Tensor) -> bool:
+    """Whether two sets of logits `[B,K]` give the same predictions and differ by at most `TOLERANCE` of the largest."""
     if not bool(torch.isfinite(found).all()) or not torch.equal(expected.argmax(dim=1), found.argmax(dim=1)):
         return False
     return bool((expected - found).abs().max() <= TOLERANCE * expected.abs().max())

@@ -70,10 +70,15 @@ class Estimate:
         'at most 90,000 gradients, at most about 2.0 h on this machine'
         """
         most = "" if self.exact else "at most "
-        return f"{most}{self.gradients:,} gradients, {most}about {_duration(self.seconds)} on this machine"
+        return f"{most}{self.gradients:,} gradients, {most}about {duration(self.seconds)} on this machine"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a duration in its largest unit.
+
+    >>> duration(42.0), duration(90.0), duration(7300.0)
+    ('42 s', '1.5 min', '2.0 h')
+    """
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"

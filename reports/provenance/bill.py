@@ -37,7 +37,7 @@ def bill_bytes(evidence: Evidence, run: RunRecord, *, evidence_sha256: str) -> b
 
 def _model(subject: Subject) -> dict[str, Any]:
     properties = {
-        "wolfhound:parameters": str(subject.parameters),
+        "wolfhound:parameters": str(subject.parameters) if subject.weights_seen else "unknown",
         "wolfhound:classes": str(subject.classes),
         "wolfhound:input-size": "x".join(map(str, subject.input_size)),
         "wolfhound:provenance": subject.provenance,
@@ -46,7 +46,7 @@ def _model(subject: Subject) -> dict[str, Any]:
         "type": "machine-learning-model",
         "bom-ref": f"classifier/{subject.name}",
         "name": subject.name,
-        "hashes": [{"alg": "SHA-256", "content": subject.weights_sha256}],
+        **({"hashes": [{"alg": "SHA-256", "content": subject.weights_sha256}]} if subject.weights_seen else {}),
         "modelCard": {"modelParameters": {"task": "image classification", "modelArchitecture": subject.architecture}},
         "properties": _properties(properties),
     }

@@ -37,6 +37,11 @@ def test_relative_paths_are_meant_from_the_plans_folder() -> None:
     assert plan.classifiers[0].weights == "/audits/nets/vgg16.pth"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("name", ["images", "labels", "folders", "random", "inpainted"])
+def test_a_folder_may_be_called_by_a_word_that_means_something_elsewhere(name: str) -> None:
+    assert parse(MINIMAL.replace("photos", name)).images.path == Path("/audits") / name  # type: ignore[union-attr]
+
+
 def test_a_weights_name_is_not_taken_for_a_path() -> None:
     plan = parse(MINIMAL.replace("nets/vgg16.pth", "IMAGENET1K_V1"))
     assert plan.classifiers[0].weights == "IMAGENET1K_V1"  # type: ignore[union-attr]

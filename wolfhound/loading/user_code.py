@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from wolfhound.loading.factory import _factory, _neighbours_of
+from wolfhound.loading.factory import attribute_of, imported, neighbours_of
 
 
 def user_function(file: Path, name: str) -> Callable[..., Any]:
@@ -13,6 +13,6 @@ def user_function(file: Path, name: str) -> Callable[..., Any]:
     Raises:
         ModelError: the file or the function is missing, or the file fails.
     """
-    with _neighbours_of(file):
-        function: Callable[..., Any] = _factory(file, name)
+    with neighbours_of(file):
+        function: Callable[..., Any] = attribute_of(imported(file), name, str(file))
     return function
