@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from flows import preflight
 from flows.attack_checks import check_against_classes
 from flows.audit_job import AuditJob
 from flows.batches import record_batch_size
@@ -89,6 +90,7 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
         open_shortcut_images(job, entry, progress)
     earlier_of(job)
     presentation_of(job.plan.report)
+    preflight.stop_at_errors(job)
 
 
 def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = silent) -> AuditResult:
