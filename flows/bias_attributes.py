@@ -46,6 +46,7 @@ def probe_attributes(job: AuditJob, section: AttributeBias, name: str, classifie
                 class_names=classifier.class_names,
                 seed=job.seed("bias"),
                 least=section.least_group,
+                significance=LEVEL / len(attributes),
             )
             for key in attributes
         ]
@@ -147,14 +148,17 @@ def _quantities(reports: list[GroupReport], corrected: dict[str, float]) -> dict
         title = _title(one)
         if one.gap is not None:
             meaning = (
-                f"accuracy of {one.best} minus {one.worst}; interval within these two, not corrected for the choice"
+                f"accuracy of {one.best} minus {one.worst}; interval of these two alone, not corrected for the choice"
             )
             found[f"{title}, gap"] = Quantity(one.gap, "share of images", meaning, one.gap_interval)
         if one.column in corrected:
             meaning = "permutation within labels, corrected by Holm over the attributes"
             found[f"{title}, p"] = Quantity(corrected[one.column], "p-value", meaning)
         if one.detectable is not None:
-            meaning = "the smallest gap between two groups of these sizes that is found with 80 % power"
+            meaning = (
+                "how far below the best group another of the worst one's size must lie to be found with 80 % power, "
+                "corrected for all pairs of groups and all attributes"
+            )
             found[f"{title}, minimum detectable gap"] = Quantity(one.detectable, "share of images", meaning)
         for what, value in (("label", one.label_association), ("being right", one.error_association)):
             if value is not None:
@@ -177,7 +181,10 @@ def _odds(report: GroupReport) -> dict[str, Quantity]:
     if not gaps:
         return {}
     gap, class_name, which = max(gaps)
-    meaning = f"largest {which} difference between groups, {class_name} against the rest, of {len(report.odds)} classes"
+    meaning = (
+        f"largest {which} difference between groups, {class_name} against the rest, of {len(report.odds)} classes; "
+        "no interval: the largest of many is above 0 by chance alone"
+    )
     return {f"{_title(report)}, equalised odds": Quantity(gap, "share of images", meaning)}
 
 

@@ -175,7 +175,7 @@ def _quantities(one: Reaction) -> dict[str, Quantity]:
         f"{one.name}, excess flip rate": Quantity(
             one.excess.difference,
             "share of images",
-            "flips beyond the placebo's, paired bootstrap",
+            "flips beyond the placebo's, paired over images",
             one.excess.interval,
         ),
         f"{one.name}, p": Quantity(

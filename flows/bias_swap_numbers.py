@@ -161,7 +161,7 @@ def _effects(result: SwapResult) -> dict[str, Quantity]:
     probe, pooled = result.probe, result.probe.pooled
     found = {
         "excess flip rate": Quantity(
-            pooled.difference, "share of images", "flips beyond the placebo's, paired bootstrap", pooled.interval
+            pooled.difference, "share of images", "flips beyond the placebo's, paired over images", pooled.interval
         ),
         "McNemar p": Quantity(pooled.p_value, "p-value", "exact, flips under the other background against placebo"),
         "background gap": Quantity(

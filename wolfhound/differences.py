@@ -19,7 +19,7 @@ def newcombe_interval(first: Rate, second: Rate, *, confidence: float = 0.95) ->
 
     With the Wilson bounds l, u of each share p:
     low = d - sqrt((p1 - l1)^2 + (u2 - p2)^2), high = d + sqrt((u1 - p1)^2 + (p2 - l2)^2), d = p1 - p2; no continuity
-    correction. The same images under two conditions are paired, and belong in `paired_difference_interval`.
+    correction. The same images under two conditions are paired, and belong in `paired_newcombe_interval`.
 
     >>> found = newcombe_interval(Rate(56, 70, "treated"), Rate(48, 80, "others"))  # Newcombe 1998, table II (a)
     >>> round(found.low, 4), round(found.high, 4)
@@ -86,6 +86,8 @@ def detectable_difference(
 
     The two-sided z-test of two shares with pooled variance (Fleiss, Levin & Paik 2003, section 4.2, with unequal
     groups): it finds p2 = baseline + d with power Phi((d - z_a sqrt(p q (1/n1 + 1/n2))) / sqrt(p1 q1/n1 + p2 q2/n2)).
+    That is an approximation for large groups; where none against all of them would not pass Fisher's exact test, which
+    permutation tests of two groups are, nothing is detectable.
 
     Args:
         first: images of the group at the baseline; second: of the other; each at least 1.
@@ -111,13 +113,18 @@ def detectable_difference(
             f"{baseline}, {significance} and {power}"
         )
     low, high = 0.0, 1 - baseline
-    if _power(first, second, baseline, high, significance) < power:
+    if _least_p(first, second) > significance or _power(first, second, baseline, high, significance) < power:
         return None
     while high - low > 1e-6:
         middle = (low + high) / 2
         enough = _power(first, second, baseline, middle, significance) >= power
         low, high = (low, middle) if enough else (middle, high)
     return round(high, 3)
+
+
+def _least_p(first: int, second: int) -> float:
+    """Return the p-value of Fisher's exact two-sided test of none in one group against all in the other."""
+    return (2 if first == second else 1) / math.comb(first + second, first)
 
 
 def _power(first: int, second: int, baseline: float, rise: float, significance: float) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from explainers.bias.measures import LEAST_GROUP
-from explainers.resampling import POWER
+from wolfhound.differences import detectable_difference, newcombe_interval
 from wolfhound.statistics import Interval, Rate
 
 Texts = NDArray[np.str_]
@@ -41,9 +41,10 @@ class GroupReport:
         rates: value -> accuracy, of values with enough images, in the order of their names.
         suppressed: value -> number of images, of the others; they enter nothing below.
         worst, best, gap: the extreme groups and accuracy(best) - accuracy(worst); None below two groups.
-        gap_interval: bootstrap within the two groups; it is not corrected for choosing the extremes, the p-value is.
+        gap_interval: Newcombe's, of the two groups; it is not corrected for choosing the extremes, the p-value is.
         p_value: chance of such a gap if the attribute were dealt out at random among the images of each label.
-        detectable: the smallest gap between two groups of these sizes that would be found with 80 % power.
+        detectable: how far below the best group's accuracy the worst one's would have to lie to be found with 80 % power
+            by a z-test of these two, at `significance` divided by the number of pairs of groups; None if nowhere.
         label_association: Cramer's V (Bergsma's correction) of attribute and label: how confounded the images are.
         error_association: the same of attribute and being right.
         odds: one a class that it can be said of.
@@ -71,11 +72,13 @@ def group_report(
     seed: int,
     least: int = LEAST_GROUP,
     permutations: int = 1999,
+    significance: float = 0.05,
 ) -> GroupReport:
     """Return the accuracy by the values of one column of the ledger.
 
     Args:
         least: a value of fewer images is suppressed.
+        significance: that `detectable` is stated at, after any correction for several attributes.
 
     Raises:
         ValueError: `least` below 2.
@@ -94,9 +97,9 @@ def group_report(
         worst=None if extremes is None else extremes[0],
         best=None if extremes is None else extremes[1],
         gap=None if extremes is None else _gap(rates),
-        gap_interval=None if extremes is None else _gap_interval(groups, right, extremes, seed=seed),
+        gap_interval=None if extremes is None else newcombe_interval(*(rates[value] for value in reversed(extremes))),
         p_value=None if extremes is None else _gap_p(kept, groups, right, seed=seed, permutations=permutations),
-        detectable=None if extremes is None else _detectable(rates, extremes),
+        detectable=None if extremes is None else _detectable(rates, extremes, significance=significance),
         label_association=cramers_v(groups, kept["label"].to_numpy().astype(str)),
         error_association=cramers_v(groups, right.astype(str)),
         odds=tuple(_odds(kept, groups, class_names, least=least)),
@@ -127,19 +130,6 @@ def _gap(rates: Mapping[str, Rate]) -> float:
     return max(shares) - min(shares)
 
 
-def _gap_interval(groups: Texts, right: Flags, extremes: tuple[str, str], *, seed: int) -> Interval:
-    rng = np.random.default_rng([seed, 10])
-    worst, best = (_resampled(right[groups == value], rng) for value in extremes)
-    low, high = np.percentile(best - worst, [2.5, 97.5])
-    return Interval(float(low), float(high), 0.95, "bootstrap")
-
-
-def _resampled(outcomes: Flags, rng: np.random.Generator, resamples: int = 2000) -> NDArray[np.float64]:
-    """Means of bootstrap samples: of a proportion they are binomial."""
-    found: NDArray[np.float64] = rng.binomial(len(outcomes), outcomes.mean(), resamples) / len(outcomes)
-    return found
-
-
 def _gap_p(ledger: pd.DataFrame, groups: Texts, right: Flags, *, seed: int, permutations: int) -> float:
     """Deal the attribute out anew within each label, so that a hard class is not mistaken for a hard group."""
     rng, labels = np.random.default_rng([seed, 11]), ledger["label"].to_numpy(np.int64)
@@ -160,13 +150,13 @@ def _gap_p(ledger: pd.DataFrame, groups: Texts, right: Flags, *, seed: int, perm
     return (reached + 1) / (permutations + 1)
 
 
-def _detectable(rates: Mapping[str, Rate], extremes: tuple[str, str]) -> float:
-    """Normal approximation at the pooled accuracy (Fleiss 1981, section 3.2); a share of 1/(n+2) is kept."""
-    first, second = (rates[value] for value in extremes)
-    total = sum(rate.total for rate in rates.values())
-    pooled = (sum(rate.successes for rate in rates.values()) + 1) / (total + 2)
-    deviation = (pooled * (1 - pooled) * (1 / first.total + 1 / second.total)) ** 0.5
-    return float(min(1.0, (stats.norm.ppf(0.975) + stats.norm.ppf(POWER)) * deviation))
+def _detectable(rates: Mapping[str, Rate], extremes: tuple[str, str], *, significance: float) -> float | None:
+    """Errors are compared, not hits: they rise from the best group's rate, which a planner would know."""
+    worst, best = (rates[value] for value in extremes)
+    if best.successes == 0:
+        return None
+    pairs = len(rates) * (len(rates) - 1) // 2
+    return detectable_difference(best.total, worst.total, baseline=1 - best.share, significance=significance / pairs)
 
 
 def cramers_v(first: Texts, second: Texts) -> float | None:

@@ -146,9 +146,7 @@ def judge_reactions(
             ledger[f"prediction_{name}"].to_numpy(np.int64),
             ledger[f"prediction_{name}_placebo"].to_numpy(np.int64),
             name=name,
-            seed=seed,
             significance=significance / len(names),
-            resamples=resamples,
         )
         for name in names
     ]

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from explainers.resampling import Effect, detectable_excess, mean_effect
+from wolfhound.differences import paired_newcombe_interval
 from wolfhound.metrics import accuracy, fooling_rate
-from wolfhound.statistics import Interval, Rate, holm, mcnemar_exact, paired_difference_interval
+from wolfhound.statistics import Interval, Rate, holm, mcnemar_exact
 
 Verdict = Literal["uses the confounder", "no evidence found"]
 Predictions = NDArray[np.int64]
@@ -29,7 +30,7 @@ class ProbeSettings:
         significance: of the excess flips, after Holm's correction over the classes.
         tolerated_control_flips: a control is null unless its flip rate is significantly above this (one-sided exact
             binomial test at `significance`): no classifier is perfectly still when pixels change.
-        resamples: bootstrap samples of each interval.
+        resamples: bootstrap samples of each interval of an effect in logits.
         among_classes: decide among the classes asked about alone instead of among all (for classifiers of many classes,
             whose prediction wanders between near synonyms under any change).
         noise: of `noise_object` and `noise_background`: the norm of the noise divided by that of an image of ones.
@@ -77,7 +78,7 @@ class Question:
 class ExcessFlips:
     """Flips under another class's background beyond those under another background of the same kind (placebo).
 
-    `p_value` is McNemar's exact one, `p_holm` corrected over the classes (equal to `p_value` for all images together);
+    `interval` is of the difference, paired (Newcombe), images taken as independent; `p_value` is McNemar's exact one, `p_holm` corrected over the classes (equal to `p_value` for all images together);
     `detectable` the smallest excess that would be found with 80 % power, None where no excess could be.
     """
 
@@ -114,7 +115,7 @@ class BackgroundProbe:
         conditions: the rule, part by part.
         accuracy: on the image as it is ("own"), on another background of the own kind ("same"), of the other kind
             ("other"), on backgrounds usual for the class ("usual") and on those of the other class ("unusual").
-        background_gap_interval: paired, of the `background_gap` (Xiao et al. 2020).
+        background_gap_interval: paired (Newcombe), of the `background_gap` (Xiao et al. 2020).
         excess: one an involved class; `pooled` over all images.
         effect: on the margin, all images; `effect_by_class`.
         placebo_effect: from the image to a background of its own kind, signed the usual way.
@@ -172,9 +173,9 @@ def judge(
     left_out: int = 0,
 ) -> BackgroundProbe:
     """Return every number and the verdict from the stored ledgers (columns: see `explainers.bias.probe`)."""
-    pooled, artefact = _excess(ledger, ALL, seed=seed, settings=settings), _artefact(ledger)
-    excess = _holm_over_classes(ledger, question, seed=seed, settings=settings)
-    rates, gap_interval = _accuracies(ledger, question, seed=seed, settings=settings)
+    pooled, artefact = _excess(ledger, ALL, significance=settings.significance), _artefact(ledger)
+    excess = _holm_over_classes(ledger, question, settings)
+    rates, gap_interval = _accuracies(ledger, question)
     effects = _effects(ledger, question, seed=seed, settings=settings)
     only, chance, only_p = _background_only(background_ledger)
     conditions = _conditions(effects[ALL], excess, pooled, artefact, settings)
@@ -217,27 +218,18 @@ def _flips(ledger: pd.DataFrame, condition: str) -> NDArray[np.bool_]:
     return changed
 
 
-def _excess(ledger: pd.DataFrame, name: str, *, seed: int, settings: ProbeSettings) -> ExcessFlips:
+def _excess(ledger: pd.DataFrame, name: str, *, significance: float) -> ExcessFlips:
     return excess_flips(
         _integers(ledger, "prediction_own"),
         _integers(ledger, "prediction_other"),
         _integers(ledger, "prediction_same"),
         name=name,
-        seed=seed,
-        significance=settings.significance,
-        resamples=settings.resamples,
+        significance=significance,
     )
 
 
 def excess_flips(
-    own: Predictions,
-    intervened: Predictions,
-    placebo: Predictions,
-    *,
-    name: str,
-    seed: int,
-    significance: float,
-    resamples: int,
+    own: Predictions, intervened: Predictions, placebo: Predictions, *, name: str, significance: float
 ) -> ExcessFlips:
     """Return the flips under the intervention beyond those under the placebo, from predictions `[N]`.
 
@@ -252,20 +244,18 @@ def excess_flips(
         other=fooling_rate(own, intervened, denominator=denominator),
         placebo=fooling_rate(own, placebo, denominator=denominator),
         difference=float(first.mean() - second.mean()),
-        interval=paired_difference_interval(first, second, seed=seed, resamples=resamples),
+        interval=paired_newcombe_interval(first, second),
         p_value=p_value,
         p_holm=p_value,
         detectable=detectable_excess(len(own), opposite=only_second / len(own), significance=significance),
     )
 
 
-def _holm_over_classes(
-    ledger: pd.DataFrame, question: Question, *, seed: int, settings: ProbeSettings
-) -> tuple[ExcessFlips, ...]:
+def _holm_over_classes(ledger: pd.DataFrame, question: Question, settings: ProbeSettings) -> tuple[ExcessFlips, ...]:
     # Holm's first step divides the level by the number of classes, so that is what a class must be found at.
-    stricter = ProbeSettings(significance=settings.significance / len(question.classes), resamples=settings.resamples)
+    stricter = settings.significance / len(question.classes)
     found = [
-        _excess(ledger[ledger["label"] == label], name, seed=seed, settings=stricter)
+        _excess(ledger[ledger["label"] == label], name, significance=stricter)
         for label, name in zip(question.classes, question.names, strict=True)
     ]
     corrected = holm([one.p_value for one in found])
@@ -286,17 +276,14 @@ def _by_class_background(ledger: pd.DataFrame, question: Question, which: Kind) 
     return np.where(same_kind, _integers(ledger, "prediction_same"), _integers(ledger, "prediction_other"))
 
 
-def _accuracies(
-    ledger: pd.DataFrame, question: Question, *, seed: int, settings: ProbeSettings
-) -> tuple[dict[str, Rate], Interval]:
+def _accuracies(ledger: pd.DataFrame, question: Question) -> tuple[dict[str, Rate], Interval]:
     """Return the accuracies by background, and the paired interval of usual minus unusual."""
     labels = _integers(ledger, "label")
     usual, unusual = (_by_class_background(ledger, question, which) for which in _KINDS)
     predicted = {name: _integers(ledger, f"prediction_{name}") for name in ("own", "same", "other")}
     predicted |= {"usual": usual, "unusual": unusual}
     rates = {name: accuracy(found, labels, denominator="probed images") for name, found in predicted.items()}
-    gap = paired_difference_interval(usual == labels, unusual == labels, seed=seed, resamples=settings.resamples)
-    return rates, gap
+    return rates, paired_newcombe_interval(usual == labels, unusual == labels)
 
 
 def _effects(ledger: pd.DataFrame, question: Question, *, seed: int, settings: ProbeSettings) -> dict[str, Effect]:

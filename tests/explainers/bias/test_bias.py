@@ -45,6 +45,15 @@ def test_a_network_that_reads_the_background_alone_is_caught(tmp_path, confounde
     assert probe.placebo_effect.mean == pytest.approx(0, abs=0.02)
 
 
+@pytest.mark.parametrize(("margin", "share"), [(synthetic.border_brightness, 1), (synthetic.object_redness, 0)])
+def test_intervals_have_a_width_where_every_image_flips_and_where_none_does(tmp_path, margin, share):
+    probe = probe_of(margin, tmp_path)
+    assert probe.pooled.other.share == share
+    for bounds in (probe.pooled.interval, probe.background_gap_interval, *(one.interval for one in probe.excess)):
+        assert bounds.method == "newcombe"
+        assert bounds.high - bounds.low > 0.1
+
+
 @pytest.mark.parametrize("confounded", [1.0, 0.5])
 def test_a_network_that_reads_the_object_alone_passes(tmp_path, confounded):
     probe = probe_of(synthetic.object_redness, tmp_path, confounded=confounded)

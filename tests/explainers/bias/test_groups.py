@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import fisher_exact
 from scipy.stats.contingency import association
 
 from explainers.bias.groups import cramers_v, group_report
@@ -34,6 +35,29 @@ def test_a_group_that_does_worse_is_named_with_its_gap():
     assert report.gap == 1 - report.rates["old"].share
     assert report.gap_interval.low > 0
     assert report.p_value < 0.01
+
+
+def test_the_gaps_interval_has_a_width_where_one_group_is_all_right_and_the_other_all_wrong():
+    report = group_report(cameras(0.0, count=12), "camera", class_names=NAMES, seed=0)
+    assert report.gap == 1
+    assert report.gap_interval.method == "newcombe"
+    # Two Wilson intervals of 12 of 12 and 0 of 12, joined (Newcombe 1998, method 10).
+    assert report.gap_interval.low == pytest.approx(1 - 2**0.5 * 1.96**2 / (12 + 1.96**2), abs=1e-3)
+
+
+def test_no_gap_is_called_detectable_that_two_small_groups_could_not_show():
+    report = group_report(cameras(1.0, count=2), "camera", class_names=NAMES, seed=0, least=2)
+    assert report.detectable is None
+
+
+def test_a_gap_that_is_called_detectable_is_found_about_as_often_as_it_says():
+    report = group_report(cameras(0.9, count=80), "camera", class_names=NAMES, seed=0)
+    low, found = report.rates["new"].share - report.detectable, 0
+    rng = np.random.default_rng(3)
+    for _ in range(400):
+        old, new = rng.binomial(80, low), rng.binomial(80, report.rates["new"].share)
+        found += fisher_exact([[old, 80 - old], [new, 80 - new]]).pvalue < 0.05
+    assert 0.65 < found / 400 < 0.95
 
 
 def test_groups_that_do_equally_well_are_not_told_apart():
