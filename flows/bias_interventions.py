@@ -108,6 +108,8 @@ def _finding(
     reactions, subject = found.reactions, classifier.name
     depends = [one.name for one in reactions if one.verdict == SENSITIVE]
     words = f"depends on {', '.join(depends)}" if depends else "no evidence found of dependence on any"
+    if undecided := [one.name for one in reactions if not one.controls_null]:
+        words += f"; not decidable on {', '.join(undecided)}, where the placebo is no control"
     changed = ", ".join(
         f"{one.name} {one.excess.other.successes} ({one.excess.placebo.successes})" for one in reactions
     )
@@ -191,6 +193,8 @@ def _quantities(one: Reaction) -> dict[str, Quantity]:
             one.norm, "", f"root mean square change of a pixel on [0, 1]; the placebo's is {one.placebo_norm:.4g}"
         ),
     }
+    meaning = "how much further than the placebo it must move the margin to be found with 80 % power"
+    found[f"{one.name}, minimum detectable effect"] = Quantity(one.effect.detectable, "logits", meaning)
     if one.excess.detectable is not None:
         meaning = "the smallest excess that this many images find with 80 % power"
         found[f"{one.name}, minimum detectable excess"] = Quantity(one.excess.detectable, "share of images", meaning)
@@ -201,8 +205,7 @@ def _facts(one: Reaction, classifier: Classifier) -> dict[str, str]:
     parts = [f"{c.name}: {'yes' if c.met else 'no'} ({c.explanation})" for c in one.conditions]
     most = [f"{classifier.class_names[label]} {count}" for label, count in list(one.changed_to.items())[:3]]
     words = f"; changed predictions went most often to {', '.join(most)}" if most else ""
-    placebo_null = all(c.met for c in one.conditions if c.name.startswith("control"))
-    undecided = "" if placebo_null else " (not decidable: the placebo is not null)"
+    undecided = "" if one.controls_null else " (not decidable: the placebo is no control)"
     return {f"verdict on {one.name}": f"{one.verdict}{undecided}. {'; '.join(parts)}{words}"}
 
 

@@ -61,7 +61,7 @@ def rates_of(result: SwapResult, worst: Group | None) -> dict[str, Rate]:
         "background_only_usual_class": probe.background_only,
         "accuracy_object_alone": bare.object_alone,
         "accuracy_without_object": bare.without_object,
-        **object_swap_rates(probe.ledger),
+        **object_swap_rates(probe.ledger, probe.question),
         "accuracy_noise_on_object": noise.object_noise,
         "accuracy_noise_on_background": noise.background_noise,
     }
@@ -95,12 +95,16 @@ def counting_of(question: Question, result: SwapResult, worst: Group | None) -> 
         ),
         "accuracy_object_alone": ((same("prediction_none", "label"),),),
         "accuracy_without_object": ((same("prediction_removed", "label"),),),
-        "follows_object": ((same("prediction_object", "partner_label"),),),
-        "stays_with_background": ((same("prediction_object", "label"),),),
         "accuracy_noise_on_object": ((same("prediction_noise_object", "label"),),),
         "accuracy_noise_on_background": ((same("prediction_noise_background", "label"),),),
     }
     rules = {name: Counted(IMAGES, cases) for name, cases in successes.items()}
+    against = (differs("partner_background", "background"),)
+    rules["follows_object"] = Counted(IMAGES, ((same("prediction_object", "partner_label"),),), total=against)
+    stays = tuple(
+        (holds("prediction_object", label), holds("background", kind)) for label, kind in question.usual.items()
+    )
+    rules["stays_with_background"] = Counted(IMAGES, stays, total=against)
     rules["background_only_usual_class"] = Counted(BACKGROUNDS, ((same("takes", "background"),),))
     if result.crossed is not None:
         for name, column in (("changes", "changed_other_kind"), ("of_own_kind_changes", "changed_own_kind")):
@@ -123,9 +127,7 @@ def _right_on(question: Question, *, usual: str, unusual: str) -> tuple[Case, ..
 def facts_of(result: SwapResult) -> dict[str, str]:
     probe, check = result.probe, result.evidence.check
     words = {
-        "verdict": probe.verdict
-        if probe.verdict == USES or probe.controls_null
-        else f"{probe.verdict}: not decidable, because a control was not null",
+        "verdict": probe.text,
         **{one.name: f"{'yes' if one.met else 'no'}: {one.explanation}" for one in probe.conditions},
         "flips under the other background that go to a class usual on it": probe.follows_background.text,
         "Grad-CAM, randomisation": "not measured: fewer than two maps vary" if check is None else check.text,
@@ -181,6 +183,8 @@ def _effects(result: SwapResult) -> dict[str, Quantity]:
             result.bare.p_value, "p-value", f"exact, accuracy above a chance of {result.bare.chance:.3g}"
         ),
     }
+    meaning = "the smallest effect that this many groups of images find with 80 % power"
+    found["minimum detectable effect on the margin"] = Quantity(probe.effect.detectable, "logits", meaning)
     if pooled.detectable is not None:
         found["minimum detectable excess"] = Quantity(
             pooled.detectable, "share of images", "the smallest excess that this many images find with 80 % power"

@@ -111,7 +111,7 @@ def swap_finding(
         title=f"Background swaps on {subject}",
         claim=(
             f"With the object fixed, a background of another kind changed {other.successes} of {other.total} "
-            f"predictions; another background of the same kind changed {placebo.successes}. Verdict: {probe.verdict}."
+            f"predictions; another background of the same kind changed {placebo.successes}. Verdict: {probe.text}."
         ),
         knowledge="none",
         conditions={**conditions, **_conditions(request, result)},

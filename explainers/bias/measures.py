@@ -10,22 +10,27 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from explainers.bias.verdict import Question
 from wolfhound.statistics import Interval, Rate
 
 PROBED = "probed images"
+AGAINST = "probed images with another class's object put on a background unusual for it"
 LEAST_GROUP = 10
 """A group of fewer images has no rate of its own: its interval would span most of [0, 1]."""
 
 
-def object_swaps(ledger: pd.DataFrame) -> dict[str, Rate]:
-    """Return how often the prediction is the class of the object put in, and how often it stays that of the image.
+def object_swaps(ledger: pd.DataFrame, question: Question) -> dict[str, Rate]:
+    """Return how often the prediction is the class of the object put in, and how often one usual on the background.
 
-    do(object), background fixed: the placebo's plate with the partner's object in place of the image's own.
+    do(object), background fixed: the placebo's plate with the partner's object in place of the image's own. Only where
+    that plate's kind is not usual for the partner's class do the two disagree, so only those images count.
     """
-    put_in = ledger["prediction_object"].to_numpy(np.int64)
+    against = ledger[ledger["partner_background"] != ledger["background"]]
+    put_in = against["prediction_object"].to_numpy(np.int64)
+    kinds = np.array([question.usual.get(label, "") for label in put_in.tolist()], dtype=np.str_)
     return {
-        "follows_object": Rate(int((put_in == ledger["partner_label"]).sum()), len(ledger), PROBED),
-        "stays_with_background": Rate(int((put_in == ledger["label"]).sum()), len(ledger), PROBED),
+        "follows_object": Rate(int((put_in == against["partner_label"]).sum()), len(against), AGAINST),
+        "stays_with_background": Rate(int((kinds == against["background"].to_numpy(str)).sum()), len(against), AGAINST),
     }
 
 

@@ -12,7 +12,7 @@ cutting shows it here, with the kind of background held fixed.
 
 Ledger columns, one row an image: image (content hash), label, background (its own kind), background_other (the kind it
 is moved to), pair (index of the plates; images of one index form a cluster), plate_same, plate_other, partner (content
-hashes), partner_label; prediction_X and margin_X (z_label - max z_j over the other classes asked about, logits) for X
+hashes), partner_label, partner_background (the kind usual for that label); prediction_X and margin_X (z_label - max z_j over the other classes asked about, logits) for X
 in own, same, other, wider, narrower, dose_0 ... dose_1 (the plate of the other kind blended into the image's own
 background), object (the partner's object on the placebo's plate), none (the object on a plain grey), removed (the image
 with its object painted over), noise_object and noise_background (Gaussian noise of the same norm there or elsewhere).
@@ -292,7 +292,9 @@ def _image_ledger(
     columns = {f"prediction_{name}": np.concatenate(predictions[name]) for name in made}
     columns |= {f"margin_{name}": np.concatenate(margins[name]) for name in made}
     ordered = {f"{what}_{name}": columns[f"{what}_{name}"] for name in made for what in ("prediction", "margin")}
-    return pd.concat([_design_columns(foregrounds, backgrounds, design), pd.DataFrame(ordered)], axis="columns")
+    return pd.concat(
+        [_design_columns(foregrounds, backgrounds, design, ask.question), pd.DataFrame(ordered)], axis="columns"
+    )
 
 
 def load_parts(foregrounds: ImageSet, backgrounds: ImageSet, design: Design, chosen: slice | Positions) -> Parts:
@@ -327,7 +329,7 @@ def load_objects(foregrounds: ImageSet, positions: Positions) -> Tensor:
     return masks
 
 
-def _design_columns(foregrounds: ImageSet, backgrounds: ImageSet, design: Design) -> pd.DataFrame:
+def _design_columns(foregrounds: ImageSet, backgrounds: ImageSet, design: Design, question: Question) -> pd.DataFrame:
     groups, kinds = foregrounds.groups or (), backgrounds.groups or ()
     return pd.DataFrame(
         {
@@ -340,6 +342,7 @@ def _design_columns(foregrounds: ImageSet, backgrounds: ImageSet, design: Design
             "plate_other": [backgrounds.hashes[i] for i in design.other],
             "partner": [foregrounds.hashes[i] for i in design.partner],
             "partner_label": foregrounds.labels[design.partner],
+            "partner_background": [question.usual[int(label)] for label in foregrounds.labels[design.partner]],
         }
     )
 

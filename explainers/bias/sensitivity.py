@@ -22,6 +22,8 @@ from wolfhound.progress import Progress, silent
 from wolfhound.statistics import holm
 
 SENSITIVE, NOT_FOUND = "depends on it", "no evidence found"
+LEAST_SIZE, TOLERATED_SMALLER = 0.99, 0.05
+"""A placebo's norm as a share of the intervention's, and the share of images on which it may be smaller."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Reaction:
     """What one intervention did beyond its placebo.
 
     Attributes:
-        verdict: "depends on it" only if every condition is met.
+        verdict: "depends on it" only if every condition is met. A placebo that is smaller than the intervention (noise
+            that fits in [0, 1] can be) controls nothing, so its size is one of them.
         excess: flips under the intervention beyond those under the placebo, p by McNemar, Holm over interventions.
         effect: mean of |margin_X - margin_clean| - |margin_X_placebo - margin_clean|, in logits: how much further the
             intervention moves the decision than the placebo, whichever way. (A tint that stands for one class raises
@@ -48,6 +51,11 @@ class Reaction:
     norm: float
     placebo_norm: float
     changed_to: Mapping[int, int]
+
+    @property
+    def controls_null(self) -> bool:
+        """Whether the placebo was as large as the intervention and did little; if not, nothing could be decided."""
+        return all(condition.met for condition in self.conditions if condition.name.startswith("control"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +190,7 @@ def _reaction(
             f"{100 * excess.difference:+.1f} points, p = {excess.p_holm:.2g}",
         ),
         null_control("control: placebo", excess.placebo, significance=significance, tolerated=tolerated),
+        _of_equal_size(ledger, name),
     )
     changed = ledger.loc[ledger[f"prediction_{name}"] != ledger["prediction_clean"], f"prediction_{name}"]
     return Reaction(
@@ -194,4 +203,13 @@ def _reaction(
         norm=float(ledger[f"norm_{name}"].mean()),
         placebo_norm=float(ledger[f"norm_{name}_placebo"].mean()),
         changed_to=dict(Counter(changed.tolist()).most_common()),
+    )
+
+
+def _of_equal_size(ledger: pd.DataFrame, name: str) -> Condition:
+    norms_of, placebos = (ledger[f"norm_{which}"].to_numpy(np.float64) for which in (name, f"{name}_placebo"))
+    smaller = int((placebos < LEAST_SIZE * norms_of).sum())
+    explanation = f"smaller than {100 * LEAST_SIZE:g} % of it on {smaller} of {len(ledger)} images"
+    return Condition(
+        "control: placebo as large as the intervention", smaller <= TOLERATED_SMALLER * len(ledger), explanation
     )

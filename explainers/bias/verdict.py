@@ -161,6 +161,23 @@ class BackgroundProbe:
         """Whether both controls were null; if not, "no evidence found" means that the probe could not decide."""
         return all(condition.met for condition in self.conditions if condition.name.startswith("control"))
 
+    @property
+    def text(self) -> str:
+        """The verdict in words: beside "no evidence found" what would have been found, or why nothing can be said."""
+        if all(condition.met for condition in self.conditions):
+            return self.verdict
+        if not self.controls_null:
+            return f"{self.verdict}: not decidable, because a control was not null"
+        flips = "no excess of flips" if self.pooled.detectable is None else _points(self.pooled.detectable)
+        return (
+            f"{self.verdict}; with 80 % power these images find {flips} and an effect on the margin of "
+            f"{self.effect.detectable:.3g} logits"
+        )
+
+
+def _points(share: float) -> str:
+    return f"an excess of {100 * share:.1f} points of flips"
+
 
 def judge(
     ledger: pd.DataFrame,

@@ -146,7 +146,10 @@ def test_a_users_classifier_that_reads_the_background_is_caught(swapped):
     assert finding.facts["verdict"] == "uses the confounder"
     assert finding.rates["flip_rate_other_background"].share == 1
     assert finding.rates["flip_rate_placebo"].share == 0
-    assert finding.rates["stays_with_background"].share == finding.rates["accuracy"].share
+    assert (finding.rates["stays_with_background"].share, finding.rates["follows_object"].share) == (1, 0)
+    assert finding.rates["stays_with_background"].total == finding.rates["accuracy"].successes
+    assert finding.claim.endswith("Verdict: uses the confounder.")
+    assert finding.quantities["minimum detectable effect on the margin"].value > 0
     assert finding.rates["some_background_changes"].share == 1
     assert "none in this plan" in finding.facts["controls of the audit itself"]
     assert recounted(job, [finding])
@@ -260,6 +263,7 @@ def test_a_users_function_is_an_intervention(others):
     clean = finding.rates["flip_rate_dark"]
     assert clean.successes == sum(kind == "snow" for kind in open_splits(job).splits.report.groups)
     assert len(finding.galleries) == 2
+    assert finding.quantities["dark, minimum detectable effect"].value > 0
     assert recounted(job, [finding])
 
 

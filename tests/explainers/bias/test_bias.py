@@ -59,6 +59,7 @@ def test_a_network_that_reads_the_object_alone_passes(tmp_path, confounded):
     probe = probe_of(synthetic.object_redness, tmp_path, confounded=confounded)
     assert probe.verdict == "no evidence found"
     assert probe.controls_null
+    assert f"an excess of {100 * probe.pooled.detectable:.1f} points" in probe.text
     assert probe.effect.mean == 0
     assert not probe.effect.excludes_zero
     assert probe.pooled.other.successes == probe.pooled.placebo.successes == probe.artefact.successes == 0
@@ -73,6 +74,7 @@ def test_a_brittle_network_is_not_called_biased_because_its_placebo_is_not_null(
     probe = probe_of(synthetic.background_grain, tmp_path, per_class=30)
     assert probe.verdict == "no evidence found"
     assert not probe.controls_null
+    assert "not decidable" in probe.text
     assert probe.pooled.placebo.share > 0.25
 
 

@@ -134,3 +134,19 @@ def test_a_reader_of_the_object_depends_on_neither(tmp_path):
     for reaction in probe(synthetic.object_redness, tmp_path).reactions:
         assert reaction.verdict == "no evidence found"
         assert reaction.excess.other.successes == 0
+
+
+def test_a_placebo_that_cannot_be_as_large_as_the_intervention_leaves_it_undecided(tmp_path):
+    """Black and white swap places: no noise that fits in [0, 1] changes a picture as much."""
+    images = synthetic.foreground_set(tmp_path, per_class=20)
+
+    def extreme(pixels, hashes):
+        del hashes
+        return (pixels < 0.5).to(pixels)
+
+    (reaction,) = sensitivity_probe(
+        synthetic.reader(synthetic.border_brightness), images, {"negative": extreme}, seed=0
+    ).reactions
+    assert reaction.placebo_norm < 0.97 * reaction.norm
+    assert not reaction.controls_null
+    assert reaction.verdict == "no evidence found"

@@ -8,14 +8,16 @@ import torch
 from explainers.bias.composites import Parts, composites, gaussian_noise
 from explainers.bias.measures import bare_accuracies, foreground_sensitivity, measured_sensitivity, object_swaps
 from explainers.bias.probe import background_probe
-from explainers.bias.verdict import ProbeSettings
+from explainers.bias.verdict import ProbeSettings, Question
 from tests.explainers import synthetic
 
+QUESTION = Question(synthetic.PAIR, ("wolf", "husky"), ("snow", "grass"))
 
-def ledger_of(margin, folder, **options):
+
+def ledger_of(margin, folder, *, confounded=1.0, **options):
     return background_probe(
         synthetic.reader(margin),
-        synthetic.foreground_set(folder),
+        synthetic.foreground_set(folder, confounded=confounded),
         synthetic.plate_set(folder),
         classes=synthetic.PAIR,
         usual_background=synthetic.USUAL,
@@ -25,13 +27,16 @@ def ledger_of(margin, folder, **options):
 
 
 def test_a_reader_of_the_object_follows_the_object_that_is_put_in(tmp_path):
-    rates = object_swaps(ledger_of(synthetic.object_redness, tmp_path))
+    rates = object_swaps(ledger_of(synthetic.object_redness, tmp_path), QUESTION)
     assert (rates["follows_object"].share, rates["stays_with_background"].share) == (1, 0)
 
 
-def test_a_reader_of_the_background_stays_with_it(tmp_path):
-    rates = object_swaps(ledger_of(synthetic.border_brightness, tmp_path))
+@pytest.mark.parametrize(("confounded", "counted"), [(1.0, 24), (0.75, 18), (0.5, 12)])
+def test_a_reader_of_the_background_stays_with_it_wherever_the_images_lie(tmp_path, confounded, counted):
+    """On an unusual background the other class's object is at home, so nothing could be told: it does not count."""
+    rates = object_swaps(ledger_of(synthetic.border_brightness, tmp_path, confounded=confounded), QUESTION)
     assert (rates["follows_object"].share, rates["stays_with_background"].share) == (0, 1)
+    assert rates["follows_object"].total == counted
 
 
 def test_partners_are_of_another_class(tmp_path):
