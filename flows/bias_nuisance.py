@@ -39,7 +39,11 @@ def _finding(job: AuditJob, name: str, section: NuisanceBias, found: NuisancePro
     rate = found.accuracy
     quantities = {
         "chance": Quantity(found.chance, "share of images", "what always answering the commonest label would reach"),
-        "p": Quantity(found.p_value, "p-value", "exact, one-sided, of the accuracy against that chance"),
+        "p": Quantity(
+            found.p_value,
+            "p-value",
+            "binomial, one-sided, of the accuracy against that chance; folds share fits, so it is approximate",
+        ),
     }
     if found.detectable is not None:
         meaning = "the smallest accuracy that so many images tell from chance with 80 % power"
@@ -50,12 +54,12 @@ def _finding(job: AuditJob, name: str, section: NuisanceBias, found: NuisancePro
         subject=SUBJECT,
         title="Labels guessed from nuisances alone",
         claim=(
-            f"A linear classifier that sees no object guessed {rate.successes} of {rate.total} labels: {verdict}. "
-            "That a shortcut is available does not say that any classifier uses it."
+            f"A linear classifier that sees colours and contrasts but no shapes guessed {rate.successes} of {rate.total} "
+            f"labels: {verdict}. That a shortcut is available does not say that any classifier uses it."
         ),
         knowledge="none",
         conditions={
-            "features": FEATURES,
+            "features": f"{FEATURES}; an object's own colours are part of the means over the image",
             "fitted": f"logistic regression, {section.folds} folds; every image is guessed by a fit without it",
             "images": f"the report split; {found.left_out} of classes with too few images left out",
             "seed": str(job.seed("bias")),

@@ -1,4 +1,6 @@
-"""Could the labels be guessed from nuisances alone? A probe that never sees an object: mean colour, border, contrast.
+"""Could the labels be guessed from nuisances alone? A probe that sees no shapes: mean colour, border, contrast.
+
+Its means are over the whole image, so an object's own colour is among them.
 
 It shows that a shortcut is available in these images, not that any classifier uses it.
 """
@@ -29,7 +31,7 @@ class NuisanceProbe:
 
     Attributes:
         accuracy: of the held-out folds; `chance`: what always answering the commonest label would reach there.
-        p_value: one-sided, exact, of the accuracy against chance.
+        p_value: one-sided binomial, of the accuracy against chance; approximate, as fits share images.
         detectable: the smallest accuracy that so many images would tell from chance with 80 % power.
         ledger: image, label, fold, prediction (of the nuisance probe).
         left_out: images of classes with too few images for the folds.

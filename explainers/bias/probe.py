@@ -12,10 +12,11 @@ cutting shows it here, with the kind of background held fixed.
 
 Ledger columns, one row an image: image (content hash), label, background (its own kind), background_other (the kind it
 is moved to), pair (index of the plates; images of one index form a cluster), plate_same, plate_other, partner (content
-hashes), partner_label, partner_background (the kind usual for that label); prediction_X and margin_X (z_label - max z_j over the other classes asked about, logits) for X
-in own, same, other, wider, narrower, dose_0 ... dose_1 (the plate of the other kind blended into the image's own
-background), object (the partner's object on the placebo's plate), none (the object on a plain grey), removed (the image
-with its object painted over), noise_object and noise_background (Gaussian noise of the same norm there or elsewhere).
+hashes), partner_label, partner_background (the kind usual for that label); prediction_X and margin_X (z_label - max z_j
+over the other classes asked about, logits) for X in own, same, other, wider, narrower, dose_0 ... dose_1 (the plate of
+the other kind blended into the image's own background), object (the partner's object on the placebo's plate), none (the
+object on a plain grey), removed (the image with its object painted over), noise_object and noise_background (Gaussian
+noise of the same norm there or elsewhere).
 Ledger of plates: image, background, prediction (among all classes), choice (among those asked about), takes (the usual
 background of the choice).
 """

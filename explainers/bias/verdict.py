@@ -78,8 +78,9 @@ class Question:
 class ExcessFlips:
     """Flips under another class's background beyond those under another background of the same kind (placebo).
 
-    `interval` is of the difference, paired (Newcombe), images taken as independent; `p_value` is McNemar's exact one, `p_holm` corrected over the classes (equal to `p_value` for all images together);
-    `detectable` the smallest excess that would be found with 80 % power, None where no excess could be.
+    `interval` is of the difference, paired (Newcombe), images taken as independent; `p_value` is McNemar's exact one,
+    `p_holm` corrected over the classes (equal to `p_value` for all images together); `detectable` the smallest excess
+    that would be found with 80 % power, None where no excess could be.
     """
 
     name: str

@@ -5,6 +5,7 @@ The pictures are red and blue squares on bright and dark textures; the classifie
 
 import csv
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from flows.bias_masks import mask_sets
 from flows.bias_stage import BiasEntry, bias_entries, bias_findings, check_bias, probe
 from flows.bias_tables import with_boxes
 from flows.planning import check_against_registries
+from flows.shortcut_stage import shortcut_entries
 from flows.subject_images import open_splits
 from tests.explainers import synthetic
 from wolfhound.errors import DataError, PlanError
@@ -272,6 +274,7 @@ def test_what_nuisances_give_away_is_said_to_be_available_only(others):
     finding = findings["bias/nuisance-3"]
     assert finding.facts["verdict"] == "a shortcut is available"
     assert "does not say that any classifier uses it" in finding.claim
+    assert "sees no object" not in finding.claim  # its means are over the object too
     assert recounted(job, [finding])
 
 
@@ -349,6 +352,16 @@ def test_an_audit_whose_controls_hold_adds_no_criterion(swapped):
     assert found[0].facts["controls of the audit itself"] == (
         "confounded: caught, as it must be; balanced: passed, as it must"
     )
+
+
+def test_the_demonstrations_criterion_judges_its_two_controls_and_no_planted_shortcut(folder):
+    text = (Path(__file__).parents[2] / "plans" / "demonstration.yaml").read_bytes()
+    job = AuditJob(text, folder, folder / "run", folder / "cache", "wolfhound demo")
+    (criterion,) = [one for one in job.plan.criteria if one.rate == "bias.flip_rate_other_background"]
+    subjects = [entry.name for entry in (*bias_entries(job), *shortcut_entries(job))]
+    assert subjects == ["confounded", "balanced", "shortcut"]
+    judged = [name for name in (*subjects, *job.plan.classifier_names) if fnmatchcase(name, criterion.subjects)]
+    assert judged == ["confounded", "balanced"]
 
 
 def test_a_study_has_a_classifier_for_every_share_and_only_the_extremes_are_controls(folder):

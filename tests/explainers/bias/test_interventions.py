@@ -144,9 +144,8 @@ def test_a_placebo_that_cannot_be_as_large_as_the_intervention_leaves_it_undecid
         del hashes
         return (pixels < 0.5).to(pixels)
 
-    (reaction,) = sensitivity_probe(
-        synthetic.reader(synthetic.border_brightness), images, {"negative": extreme}, seed=0
-    ).reactions
+    classifier = synthetic.reader(synthetic.border_brightness)
+    (reaction,) = sensitivity_probe(classifier, images, {"negative": extreme}, seed=0).reactions
     assert reaction.placebo_norm < 0.97 * reaction.norm
     assert not reaction.controls_null
     assert reaction.verdict == "no evidence found"
