@@ -54,7 +54,7 @@ def _finding(job: AuditJob, name: str, section: NuisanceBias, found: NuisancePro
         subject=SUBJECT,
         title="Labels guessed from nuisances alone",
         claim=(
-            f"A linear classifier that sees colours and contrasts but no shapes guessed {rate.successes} of {rate.total} "
+            f"A linear classifier that sees colours and contrasts, no shapes, guessed {rate.successes} of {rate.total} "
             f"labels: {verdict}. That a shortcut is available does not say that any classifier uses it."
         ),
         knowledge="none",

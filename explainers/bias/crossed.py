@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy import stats
 
 from explainers.bias.probe import Asker, Positions, load_objects
 from explainers.bias.verdict import Question
@@ -27,7 +28,7 @@ class CrossedDesign:
     Attributes:
         background_share, object_share, interaction_share: of the margin's variance within the classes, in [0, 1]; they
             sum to 1. None where the margin never varies.
-        background_interval: bootstrap over objects and over plates, at once.
+        background_interval: jackknife over objects and over plates; None where it is not defined.
         fooled: objects whose prediction some plate changes, against the prediction on the image as it is.
         fooled_by_own_kind: the same with plates of the image's own kind alone (placebo).
         plates_of_own_kind, plates_of_other_kinds: how many an object met; more plates find more.
@@ -65,9 +66,9 @@ def crossed_design(
     Args:
         classifier: left exactly as found.
         foregrounds, backgrounds: the sets of a background probe; probed: its ledger, which names the images and their
-            predictions as they are.
+            predictions as they are. An object is never put on a plate made from its own image.
         size: 2 or more of each.
-        seed: of the draws and the bootstrap.
+        seed: of the draws.
 
     Raises:
         DataError: a mask without any object; ValueError: a size below 2.
@@ -75,11 +76,11 @@ def crossed_design(
     if size < 2:
         raise ValueError(f"expected at least 2 objects and 2 plates, got size={size}")
     where = {content: position for position, content in enumerate(foregrounds.hashes)}
-    rows = _evenly(probed["label"].tolist(), size, np.random.default_rng([seed, 7]))
-    kinds = backgrounds.groups or ()
-    usable = [i for i, kind in enumerate(kinds) if kind in question.kinds]
+    drawn = _drawn_objects(probed, backgrounds, size, np.random.default_rng([seed, 7]))
+    kinds, own = backgrounds.groups or (), set(drawn["image"])
+    origins = backgrounds.origins or ("",) * len(backgrounds)
+    usable = [i for i, kind in enumerate(kinds) if kind in question.kinds and origins[i] not in own]
     plates = np.array(usable)[_evenly([kinds[i] for i in usable], size, np.random.default_rng([seed, 8]))]
-    drawn = probed.iloc[rows]
     objects = np.array([where[content] for content in drawn["image"]], dtype=np.int64)
     with (
         progress(f"crossed design of {classifier.name}", len(objects) * len(plates)) as advance,
@@ -88,7 +89,20 @@ def crossed_design(
     ):
         ask = Asker(classifier, question, among_classes=among_classes, advance=advance)
         cells = crossed_answers(ask, foregrounds, backgrounds, objects, plates, batch_size=batch_size)
-    return _concluded(cells, drawn, seed=seed)
+    return _concluded(cells, drawn)
+
+
+def _drawn_objects(probed: pd.DataFrame, backgrounds: ImageSet, size: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Return the rows of at most `size` objects.
+
+    Where plates were made from the probed images, half of the images keep to giving plates: no object may lie on its
+    own, and every object lies on every plate.
+    """
+    candidates = probed
+    if set(backgrounds.origins or ()) & set(probed["image"]):
+        cells = probed.iloc[rng.permutation(len(probed))].sort_values(["label", "background"], kind="stable")
+        candidates = cells.iloc[::2].sort_index()
+    return candidates.iloc[_evenly(candidates["label"].tolist(), size, rng)]
 
 
 def _evenly(groups: list[int] | list[str], count: int, rng: np.random.Generator) -> Positions:
@@ -151,7 +165,7 @@ def _cells(
     )
 
 
-def _concluded(cells: pd.DataFrame, drawn: pd.DataFrame, *, seed: int) -> CrossedDesign:
+def _concluded(cells: pd.DataFrame, drawn: pd.DataFrame) -> CrossedDesign:
     objects = _changes(cells, drawn)
     own, others = (objects[f"plates_{which}"] for which in ("own_kind", "other_kind"))
     shares = variance_shares(cells)
@@ -159,7 +173,7 @@ def _concluded(cells: pd.DataFrame, drawn: pd.DataFrame, *, seed: int) -> Crosse
         background_share=None if shares is None else shares[0],
         object_share=None if shares is None else shares[1],
         interaction_share=None if shares is None else shares[2],
-        background_interval=None if shares is None else _share_interval(cells, seed=seed),
+        background_interval=None if shares is None else _share_interval(_tables(cells)),
         fooled=Rate(int((objects["changed_other_kind"] > 0).sum()), len(objects), "objects of the crossed design"),
         fooled_by_own_kind=Rate(
             int((objects["changed_own_kind"] > 0).sum()), len(objects), "objects of the crossed design"
@@ -197,7 +211,11 @@ def variance_shares(cells: pd.DataFrame) -> tuple[float, float, float] | None:
     numbers of objects. A classifier answers without noise, so what is left is interaction: the background matters to
     some objects only. None where nothing varies, or no class has two objects.
     """
-    return _shares([_table(block) for _, block in cells.groupby("label")])
+    return _shares(_tables(cells))
+
+
+def _tables(cells: pd.DataFrame) -> list[NDArray[np.float64]]:
+    return [_table(block) for _, block in cells.groupby("label")]
 
 
 def _table(block: pd.DataFrame) -> NDArray[np.float64]:
@@ -207,14 +225,26 @@ def _table(block: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _shares(tables: list[NDArray[np.float64]]) -> tuple[float, float, float] | None:
+    components = _mean_components(tables, least=0.0)
+    if components is None or (total := sum(components)) <= 1e-20:
+        return None
+    background, of_object, interaction = components
+    return background / total, of_object / total, interaction / total
+
+
+def _raw_share(tables: list[NDArray[np.float64]]) -> float | None:
+    """Return the background's share with negative components left as they are, which is what has a spread."""
+    components = _mean_components(tables, least=-np.inf)
+    return None if components is None or sum(components) <= 1e-20 else components[0] / sum(components)
+
+
+def _mean_components(tables: list[NDArray[np.float64]], *, least: float) -> tuple[float, float, float] | None:
+    """Return the components of background, object and interaction, each class's at least `least` before averaging."""
     kept = [table for table in tables if min(table.shape) >= 2]
     if not kept:
         return None
-    components = np.average([_components(table) for table in kept], axis=0, weights=[len(table) for table in kept])
-    total = float(components.sum())
-    if total <= 1e-20:
-        return None
-    background, of_object, interaction = (float(part / total) for part in components)
+    found = np.maximum([_components(table) for table in kept], least)
+    background, of_object, interaction = np.average(found, axis=0, weights=[len(table) for table in kept]).tolist()
     return background, of_object, interaction
 
 
@@ -225,21 +255,33 @@ def _components(table: NDArray[np.float64]) -> tuple[float, float, float]:
     background = rows * float(((across - mean) ** 2).sum()) / (columns - 1)
     left = table - down[:, None] - across[None] + mean
     interaction = float((left**2).sum()) / ((rows - 1) * (columns - 1))
-    return max(0.0, background - interaction) / rows, max(0.0, of_object - interaction) / columns, interaction
+    return (background - interaction) / rows, (of_object - interaction) / columns, interaction
 
 
-def _share_interval(cells: pd.DataFrame, *, seed: int, resamples: int = 500) -> Interval | None:
-    """Percentile bootstrap of the background's share: objects within classes and plates are drawn anew together."""
-    tables, rng = [_table(block) for _, block in cells.groupby("label")], np.random.default_rng([seed, 9])
+def _share_interval(tables: list[NDArray[np.float64]]) -> Interval | None:
+    """Return the jackknife interval of the background's share: objects and plates are left out one at a time.
+
+    Source: Miller 1974, with Student's t; the variances over objects and over plates are added, which counts what they
+    share twice (Owen 2007, section 4). Negative components stay negative here. A bootstrap would draw objects twice,
+    and what those have in common would pass for an effect of the background. None where one left out leaves nothing.
+    """
     plates = tables[0].shape[1]
-    found = []
-    for _ in range(resamples):
-        across = rng.integers(0, plates, plates)
-        drawn = [table[rng.integers(0, len(table), len(table))][:, across] for table in tables]
-        shares = _shares(drawn)
-        if shares is not None:
-            found.append(shares[0])
-    if len(found) < 0.95 * resamples:
+    without_plate = [[np.delete(table, place, axis=1) for table in tables] for place in range(plates)]
+    without_object = [
+        [np.delete(table, row, axis=0) if table is chosen else table for table in tables]
+        for chosen in tables
+        for row in range(len(chosen))
+    ]
+    spread = [_jackknife_variance([_raw_share(one) for one in left]) for left in (without_plate, without_object)]
+    estimate, shares = _raw_share(tables), _shares(tables)
+    if estimate is None or shares is None or None in spread:
         return None
-    low, high = np.percentile(found, [2.5, 97.5])
-    return Interval(float(low), float(high), 0.95, "bootstrap")
+    freedom = min(plates, len(without_object)) - 1
+    reach = float(stats.t.ppf(0.975, freedom)) * sum(one for one in spread if one is not None) ** 0.5
+    low, high = (min(1.0, max(0.0, estimate + side * reach)) for side in (-1, 1))
+    return Interval(min(low, shares[0]), max(high, shares[0]), 0.95, "jackknife")
+
+
+def _jackknife_variance(shares: list[float | None]) -> float | None:
+    found = np.array([share for share in shares if share is not None])
+    return float((len(found) - 1) * found.var()) if len(found) == len(shares) > 1 else None

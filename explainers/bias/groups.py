@@ -41,10 +41,10 @@ class GroupReport:
         rates: value -> accuracy, of values with enough images, in the order of their names.
         suppressed: value -> number of images, of the others; they enter nothing below.
         worst, best, gap: the extreme groups and accuracy(best) - accuracy(worst); None below two groups.
-        gap_interval: Newcombe's, of these two; it is not corrected for choosing the extremes, the p-value is.
+        gap_interval: Newcombe's, of these two; not corrected for choosing the extremes, the p-value is.
         p_value: chance of such a gap if the attribute were dealt out at random among the images of each label.
-        detectable: how far below the best group's accuracy the worst one's would have to lie to be found with 80 % power
-            by a z-test of these two, at `significance` divided by the number of pairs of groups; None if nowhere.
+        detectable: how far below the best group's accuracy the worst one's must lie to be found with 80 % power by a
+            z-test of these two, at `significance` divided by the number of pairs of groups; None if nowhere.
         label_association: Cramer's V (Bergsma's correction) of attribute and label: how confounded the images are.
         error_association: the same of attribute and being right.
         odds: one a class that it can be said of.

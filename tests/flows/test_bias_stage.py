@@ -18,6 +18,7 @@ from flows.bias_controls import failed_control_criteria
 from flows.bias_masks import mask_sets
 from flows.bias_stage import BiasEntry, bias_entries, bias_findings, check_bias, probe
 from flows.bias_tables import with_boxes
+from flows.ledgers import read_csv
 from flows.planning import check_against_registries
 from flows.shortcut_stage import shortcut_entries
 from flows.subject_images import open_splits
@@ -155,6 +156,16 @@ def test_a_users_classifier_that_reads_the_background_is_caught(swapped):
     assert finding.rates["some_background_changes"].share == 1
     assert "none in this plan" in finding.facts["controls of the audit itself"]
     assert recounted(job, [finding])
+
+
+def test_no_object_of_the_crossed_design_lies_on_a_plate_made_from_its_own_picture(swapped):
+    job, (finding,) = swapped
+    section = job.plan.bias[0]
+    plates = mask_sets(job, section, silent).plates
+    made_from = dict(zip(plates.hashes, plates.origins, strict=True))
+    cells = read_csv(job.store.get(finding.ledgers["crossed, per cell"]))
+    assert len(cells) == 36
+    assert not any(made_from[plate] == image for plate, image in zip(cells["plate"], cells["image"], strict=True))
 
 
 def test_groups_are_classes_by_backgrounds_and_small_ones_have_no_rate(swapped):

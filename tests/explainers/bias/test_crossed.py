@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from explainers.bias.crossed import crossed_design, variance_shares
+from explainers.bias.crossed import _share_interval, _shares, crossed_design, variance_shares
 from explainers.bias.probe import background_probe
 from explainers.composition import compose
 from tests.explainers import synthetic
@@ -65,6 +65,21 @@ def test_components_are_recovered_from_a_table_that_is_made_of_them():
     assert of_object == pytest.approx(4 / 5.25, abs=0.05)
     assert interaction == pytest.approx(0.25 / 5.25, abs=0.01)
     assert background + of_object + interaction == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("of_background", "of_object"), [(0.0, 1.0), (0.0, 0.0), (1.0, 1.0)])
+def test_the_interval_of_the_backgrounds_share_holds_the_true_share_about_as_often_as_it_says(of_background, of_object):
+    held, true = 0, of_background**2 / (of_background**2 + of_object**2 + 1)
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        scenes = rng.normal(0, 1, (1, 16)) * of_background
+        tables = [
+            scenes + rng.normal(0, 1, (8, 1)) * of_object + rng.normal(0, 1, (8, 16)) for _ in range(2)
+        ]  # two classes
+        bounds = _share_interval(tables)
+        assert bounds.low <= _shares(tables)[0] <= bounds.high
+        held += bounds.low <= true <= bounds.high
+    assert held >= 54
 
 
 def test_a_margin_that_never_varies_has_no_shares():
