@@ -33,6 +33,8 @@ class Parts:
 
 
 Composite = Callable[[Parts], Tensor]
+STRONGEST, BISECTIONS = 64.0, 28
+"""Deviation of the strongest noise, which leaves next to no pixel between 0 and 1, and steps down to 2e-7."""
 
 
 def composites(settings: ProbeSettings, *, seed: int) -> dict[str, Composite]:
@@ -62,17 +64,35 @@ def _blend(dose: float) -> Composite:
 
 
 def _noise(strength: float, *, seed: int, on_object: bool) -> Composite:
-    """Return Gaussian noise on the object or around it, of the same L2 norm an image (before clipping)."""
+    """Return Gaussian noise on the object or around it, of the same L2 norm an image after clipping to [0, 1].
+
+    Where so much does not fit in one of the two places (a small object), both take the most that fits in either.
+    """
 
     def composite(parts: Parts) -> Tensor:
-        where = parts.masks if on_object else 1 - parts.masks
-        noise = gaussian_noise(parts.hashes, parts.images[0].numel(), seed=seed).view_as(parts.images) * where
-        norm: Tensor = torch.linalg.vector_norm(noise.flatten(1), dim=1).clamp(min=1e-12)
-        wanted = strength * parts.images[0].numel() ** 0.5
-        scale: Tensor = (wanted / norm)[:, None, None, None]
-        return (parts.images + noise * scale).clamp(0, 1)
+        drawn = gaussian_noise(parts.hashes, parts.images[0].numel(), seed=seed).view_as(parts.images)
+        places = (parts.masks, 1 - parts.masks)
+        fits = [_norms(_noisy(parts.images, drawn * where, STRONGEST) - parts.images) for where in places]
+        wanted = torch.minimum(*fits).clamp(max=strength * parts.images[0].numel() ** 0.5)
+        noise = drawn * places[0 if on_object else 1]
+        low, high = torch.zeros_like(wanted), torch.full_like(wanted, STRONGEST)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            reached = _norms(_noisy(parts.images, noise, middle) - parts.images)
+            low, high = torch.where(reached < wanted, middle, low), torch.where(reached < wanted, high, middle)
+        return _noisy(parts.images, noise, low)
 
     return composite
+
+
+def _noisy(images: Tensor, noise: Tensor, scale: Tensor | float) -> Tensor:
+    factor = scale.view(-1, 1, 1, 1) if isinstance(scale, Tensor) else scale
+    return (images + noise * factor).clamp(0, 1)
+
+
+def _norms(difference: Tensor) -> Tensor:
+    found: Tensor = torch.linalg.vector_norm(difference.flatten(1), dim=1)
+    return found
 
 
 def gaussian_noise(hashes: tuple[str, ...], count: int, *, seed: int) -> Tensor:

@@ -78,7 +78,7 @@ def foreground_sensitivity(object_noise: float, background_noise: float) -> floa
 class Sensitivity:
     """Relative foreground sensitivity with the accuracies it is made of; None where it is not defined.
 
-    Noise has the same L2 norm in both places (before clipping), so a small object is not favoured; the source uses the
+    Noise has the same L2 norm in both places, after clipping, so a small object is not favoured; the source uses the
     same deviation a pixel. The interval is a percentile bootstrap over images.
     """
 

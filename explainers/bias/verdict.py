@@ -33,7 +33,8 @@ class ProbeSettings:
         resamples: bootstrap samples of each interval of an effect in logits.
         among_classes: decide among the classes asked about alone instead of among all (for classifiers of many classes,
             whose prediction wanders between near synonyms under any change).
-        noise: of `noise_object` and `noise_background`: the norm of the noise divided by that of an image of ones.
+        noise: of `noise_object` and `noise_background`: the norm of the noise divided by that of an image of ones, at
+            most what fits on the object and around it.
     """
 
     doses: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)

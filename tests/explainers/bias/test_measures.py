@@ -77,6 +77,20 @@ def test_an_interval_is_refused_where_the_accuracies_leave_nothing_to_compare():
     assert (found.value, found.interval) == (None, None)
 
 
+@pytest.mark.parametrize("side", [2, 6, 15])
+def test_noise_has_one_norm_in_both_places_after_clipping_however_small_the_object_or_its_surroundings(side):
+    masks = torch.zeros(4, 1, 16, 16)
+    masks[:, :, :side, :side] = 1
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    made = composites(ProbeSettings(noise=0.2), seed=0)
+    parts = Parts(images, masks, images, images, images, masks, ("a", "b", "c", "d"))
+    on_object, around = (
+        (made[f"noise_{where}"](parts) - images).flatten(1).norm(dim=1) for where in ("object", "background")
+    )
+    np.testing.assert_allclose(on_object, around, rtol=2e-4)
+    assert (on_object > 0.05 * side / 16 * (3 * 16 * 16) ** 0.5 * 0.5).all()
+
+
 def test_noise_has_one_norm_in_both_places_and_does_not_depend_on_the_batch():
     hashes = ("a", "b", "c")
     masks = torch.zeros(3, 1, 16, 16)
