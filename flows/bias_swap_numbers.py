@@ -183,6 +183,7 @@ def _effects(result: SwapResult) -> dict[str, Quantity]:
             result.bare.p_value, "p-value", f"exact, accuracy above a chance of {result.bare.chance:.3g}"
         ),
     }
+    found |= _class_effects(probe)
     meaning = "the smallest effect that this many groups of images find with 80 % power"
     found["minimum detectable effect on the margin"] = Quantity(probe.effect.detectable, "logits", meaning)
     if pooled.detectable is not None:
@@ -190,6 +191,21 @@ def _effects(result: SwapResult) -> dict[str, Quantity]:
             pooled.detectable, "share of images", "the smallest excess that this many images find with 80 % power"
         )
     return found
+
+
+def _class_effects(probe: BackgroundProbe) -> dict[str, Quantity]:
+    """Return the effect of each class; nothing where there are too many to print (the ledger has every image's)."""
+    if len(probe.effect_by_class) > MOST_KINDS:
+        return {}
+    return {
+        f"effect on the margin, {name}": Quantity(
+            effect.mean,
+            "logits",
+            f"of this class alone; permutation p {probe.effect_p_holm[name]:.3g}, corrected by Holm over the classes",
+            effect.interval,
+        )
+        for name, effect in probe.effect_by_class.items()
+    }
 
 
 def _optional_quantities(result: SwapResult) -> dict[str, Quantity]:

@@ -231,10 +231,12 @@ class _Planted:
     def _claim(self, rates: dict[str, Rate]) -> str:
         shown = self.ledger.iloc[self.display.rows]
         wrong = int((shown["prediction"] != shown["label"]).sum())
-        usual = rates["accuracy_usual_background"]
-        text = (
-            f"Fitted to {len(self.images.training)} images, each class on its own background, it was right on "
-            f"{usual.successes} of {usual.total} test images on the usual background"
+        usual = rates.get("accuracy_usual_background")
+        text = f"Fitted to {len(self.images.training)} images, each class on its own background, it was right on "
+        text += (
+            "none of the usual background, as no test image shows it,"
+            if usual is None
+            else f"{usual.successes} of {usual.total} test images on the usual background"
         )
         unusual = rates.get("accuracy_unusual_background")
         text += (

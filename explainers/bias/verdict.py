@@ -119,7 +119,8 @@ class BackgroundProbe:
             ("other"), on backgrounds usual for the class ("usual") and on those of the other class ("unusual").
         background_gap_interval: paired (Newcombe), of the `background_gap` (Xiao et al. 2020).
         excess: one an involved class; `pooled` over all images.
-        effect: on the margin, all images; `effect_by_class`.
+        effect: on the margin, all images; `effect_by_class` those of each class whose images meet two groups of plates
+            or more, and `effect_p_holm` their p-values, corrected over these classes.
         placebo_effect: from the image to a background of its own kind, signed the usual way.
         follows_background: share of the flips under the other background that go to a class usual for it.
         artefact: predictions changed by a mask one pixel wider or narrower on the placebo's background.
@@ -142,6 +143,7 @@ class BackgroundProbe:
     pooled: ExcessFlips
     effect: Effect
     effect_by_class: Mapping[str, Effect]
+    effect_p_holm: Mapping[str, float]
     placebo_effect: Effect
     follows_background: Rate
     artefact: Rate
@@ -196,6 +198,7 @@ def judge(
     excess = _holm_over_classes(ledger, question, settings)
     rates, gap_interval = _accuracies(ledger, question)
     effects = _effects(ledger, question, seed=seed, settings=settings)
+    by_class = {name: effects[name] for name in question.names if name in effects}
     only, chance, only_p = _background_only(background_ledger)
     conditions = _conditions(effects[ALL], excess, pooled, artefact, settings)
     return BackgroundProbe(
@@ -210,7 +213,8 @@ def judge(
         excess=excess,
         pooled=pooled,
         effect=effects[ALL],
-        effect_by_class={name: effects[name] for name in question.names},
+        effect_by_class=by_class,
+        effect_p_holm=dict(zip(by_class, holm([one.p_value for one in by_class.values()]), strict=True)),
         placebo_effect=effects["placebo"],
         follows_background=_follows_background(ledger, question),
         artefact=artefact,
@@ -317,6 +321,8 @@ def _effects(ledger: pd.DataFrame, question: Question, *, seed: int, settings: P
     }
     for label, name in zip(question.classes, question.names, strict=True):
         chosen = labels == label
+        if len(np.unique(pairs[chosen])) < 2:  # no spread over backgrounds to estimate
+            continue
         found[name] = mean_effect(swap[chosen], pairs[chosen], seed=seed, resamples=settings.resamples)
     return found
 

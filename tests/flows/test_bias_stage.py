@@ -151,6 +151,7 @@ def test_a_users_classifier_that_reads_the_background_is_caught(swapped):
     assert finding.rates["flip_rate_placebo"].share == 0
     assert (finding.rates["stays_with_background"].share, finding.rates["follows_object"].share) == (1, 0)
     assert finding.rates["stays_with_background"].total == finding.rates["accuracy"].successes
+    assert "corrected by Holm over the classes" in finding.quantities["effect on the margin, wolf"].meaning
     assert finding.claim.endswith("Verdict: uses the confounder.")
     assert finding.quantities["minimum detectable effect on the margin"].value > 0
     assert finding.rates["some_background_changes"].share == 1

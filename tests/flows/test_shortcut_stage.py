@@ -113,6 +113,21 @@ def test_photographs_that_are_all_confounded_are_said_to_be(folder: Path) -> Non
     assert "as the plan states" in finding.conditions["training"]
 
 
+def test_images_whose_confounded_ones_are_all_trained_on_are_told_so(folder: Path) -> None:
+    usual = {"wolf": "snow", "husky": "grass"}
+    rows = [("path", "label", "group")]
+    for name, kind in usual.items():
+        other = next(one for one in usual.values() if one != kind)
+        rows += [(f"photos/{name}/{i}.png", name, kind if i < 10 else other) for i in range(16)]
+    (folder / "all.csv").write_text("\n".join(",".join(row) for row in rows))
+    shape = "{source: csv, path: all.csv, size: 24, usual: [snow, grass], network: mine, layer: first}"
+    job = job_of(folder, shape)
+    _, finding = shortcut_finding(plant_shortcut(job, shortcut_entries(job)[0]))
+    assert "no test image shows" in finding.claim
+    assert "accuracy_usual_background" not in finding.rates
+    assert finding.rates["accuracy_unusual_background"].total == 12
+
+
 def test_estimated_masks_come_with_their_sensitivity(folder: Path) -> None:
     pytest.importorskip("cv2", reason="needs opencv-python-headless")
     shape = "{source: folder, path: photos, size: 24, network: mine, layer: first, masks: grabcut}"

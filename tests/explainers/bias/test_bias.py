@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -146,6 +147,21 @@ def test_the_verdict_can_be_computed_again_from_the_ledgers_alone(tmp_path):
     for one in dataclasses.fields(probe):
         if one.name not in ("dose_response", "ledger", "background_ledger"):
             assert getattr(again, one.name) == getattr(probe, one.name), one.name
+
+
+def test_effects_by_class_are_corrected_over_the_classes_and_need_two_groups_of_plates(tmp_path):
+    probe = probe_of(synthetic.border_brightness, tmp_path)
+    largest = max(effect.p_value for effect in probe.effect_by_class.values())
+    assert set(probe.effect_p_holm) == {"wolf", "husky"}
+    assert all(p >= min(1, 2 * probe.effect_by_class[name].p_value) - 1e-12 or p == largest
+               for name, p in probe.effect_p_holm.items())  # fmt: skip
+    wolves = probe.ledger[probe.ledger["label"] == 0]
+    huskies = probe.ledger[probe.ledger["label"] == 1].iloc[:2].assign(pair=0)
+    ledger = pd.concat([wolves, huskies], ignore_index=True)
+    again = judge(
+        ledger, probe.background_ledger, classifier="reader", question=QUESTION, settings=probe.settings, seed=3
+    )
+    assert list(again.effect_by_class) == list(again.effect_p_holm) == ["wolf"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])
