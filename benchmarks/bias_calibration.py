@@ -36,7 +36,7 @@ from wolfhound import demonstration
 from wolfhound.classifier import Classifier
 from wolfhound.demonstration.training import train
 from wolfhound.images import ImageSet, PixelFile
-from wolfhound.statistics import Rate, paired_difference_interval
+from wolfhound.statistics import Rate
 
 WARM, COLD = Tint(1.0, 0.75, 0.45, 0.35), Tint(0.45, 0.65, 1.0, 0.35)
 OF_CLASS = (WARM, COLD)
@@ -89,7 +89,7 @@ def tint_truth(classifier: Classifier, images: ImageSet) -> tuple[float, float, 
     with torch.no_grad():
         own, other = (predicted(classifier, images, swapped) for swapped in (False, True))
     changed = own != other
-    bounds = paired_difference_interval(changed, np.zeros_like(changed), seed=0)
+    bounds = Rate(int(changed.sum()), len(changed), "images").interval()
     return float(changed.mean()), bounds.low, bounds.high
 
 

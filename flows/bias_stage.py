@@ -141,7 +141,8 @@ def _probe_demonstration(job: AuditJob, entry: BiasEntry, section: Demonstration
         conditions = _conditions(entry, section, classifier.architecture)
         finding = swap_finding(job, entry.name, request, result, conditions)
         subject = SUBJECT.dump_python(describe(classifier), mode="json")
-        return packed_finding(finding, subject=subject, caught=result.probe.verdict == USES)
+        caught = result.probe.verdict == USES
+        return packed_finding(finding, subject=subject, caught=caught, decided=caught or result.probe.controls_null)
 
     return step.once(work)
 
@@ -188,9 +189,9 @@ def bias_findings(values: Mapping[str, tuple[BiasEntry, StepValue]]) -> list[tup
     If a control of the audit failed, every swap of backgrounds and every intervention is in doubt.
     """
     failed = [
-        f"{name} was {'caught' if value['caught'] else 'not caught'}"
+        f"{name} was {_outcome(value)}"
         for name, (entry, value) in values.items()
-        if entry.planted is not None and value["caught"] != entry.planted
+        if entry.planted is not None and not _as_it_must(entry, value)
     ]
     doubt = Doubt(CONTROL_FAILED, f"the audit's own control failed: {', '.join(failed)}")
     found: list[tuple[Subject | None, Finding]] = []
@@ -204,12 +205,21 @@ def bias_findings(values: Mapping[str, tuple[BiasEntry, StepValue]]) -> list[tup
     return found
 
 
+def _as_it_must(entry: BiasEntry, value: StepValue) -> bool:
+    """Whether a control came out right. Not decided is not passed: the probe could not have failed it."""
+    return bool(value["caught"] == entry.planted and value["decided"])
+
+
+def _outcome(value: StepValue) -> str:
+    return "caught" if value["caught"] else "not caught" if value["decided"] else "not decidable"
+
+
 def _with_controls(finding: Finding, values: Mapping[str, tuple[BiasEntry, StepValue]]) -> Finding:
     """Return the finding with what became of the audit's own controls printed beside it."""
     outcomes = [
         f"{name}: {'caught' if value['caught'] else 'passed'}, as it must {'be' if entry.planted else ''}".rstrip()
-        if value["caught"] == entry.planted
-        else f"{name}: {'caught' if value['caught'] else 'not caught'}, which is WRONG"
+        if _as_it_must(entry, value)
+        else f"{name}: {_outcome(value)}, which is WRONG"
         for name, (entry, value) in values.items()
         if entry.planted is not None
     ]

@@ -40,6 +40,11 @@ class DemonstrationBias(Section):
         given = self.confounding if isinstance(self.confounding, tuple) else (self.confounding,)
         if len(set(given)) != len(given) or not given:
             raise ValueError(f"expected every share of confounding once, got {list(given)}")
+        if 1.0 not in given:
+            raise ValueError(
+                f"expected 1.0 among the shares of confounding, got {list(given)} (a network that saw no "
+                "counter-example is the control that must be caught; write [0.8, 1.0] for a study)"
+            )
         return self
 
 

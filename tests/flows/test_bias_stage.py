@@ -316,6 +316,7 @@ def test_images_without_masks_are_told_what_else_there_is(tmp_path):
         ("  - {source: interventions, interventions: [sepia]}\n", "expected an intervention among"),
         ("  - {source: interventions, interventions: [{name: blur, options: {width: 1}}]}\n", "settings of blur"),
         ("  - {source: demonstration, confounding: [1.0, 1.0]}\n", "every share of confounding once"),
+        ("  - {source: demonstration, confounding: 0.8}\n", "expected 1.0 among the shares"),
         ("  - {source: masks, classifiers: [nobody]}\n", "nobody"),
     ],
 )
@@ -324,12 +325,13 @@ def test_a_bias_section_that_makes_no_sense_is_refused(folder, bias, reason):
         check_against_registries(job_of(folder, bias))
 
 
-def control(finding: Finding, *, confounding: float, caught: bool):
+def control(finding: Finding, *, confounding: float, caught: bool, decided: bool = True):
     section = DemonstrationBias(source="demonstration")
     name = "confounded" if confounding > 0.5 else "balanced"
     value = {
         "finding": probe_value(replace(finding, id=f"bias/{name}", subject=name)),
         "caught": caught,
+        "decided": decided,
     }
     return name, (BiasEntry(name, section, confounding=confounding), value)
 
@@ -353,6 +355,16 @@ def test_an_audit_whose_control_fails_does_not_pass_even_without_a_criterion(swa
     judgements = judge_all(criteria, found, ())
     assert {judgement.verdict for judgement in judgements} == {"inconclusive"}
     assert exit_code(overall(judgements)) == 3
+
+
+def test_a_balanced_control_that_could_not_be_decided_has_not_passed(swapped):
+    _, (finding,) = swapped
+    planted = control(finding, confounding=1.0, caught=True)
+    found = [
+        one for _, one in bias_findings(dict([planted, control(finding, confounding=0.5, caught=False, decided=False)]))
+    ]
+    assert failed_control_criteria(found)
+    assert "balanced: not decidable, which is WRONG" in found[0].facts["controls of the audit itself"]
 
 
 def test_an_audit_whose_controls_hold_adds_no_criterion(swapped):
