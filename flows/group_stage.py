@@ -260,7 +260,7 @@ class _Grouped:
             "The groups differ"
             if gap.interval.low > 0
             else "No difference between groups was shown"
-            + (f"; one of {100 * gap.detectable:.1f} points would have been found with 80 % power" if gap.detectable else "")
+            + (f"; one of {100 * gap.detectable:.1f} points is found with 80 % power" if gap.detectable else "")
         )
         return (
             f"{title} reached {worst.successes} of {worst.total} images of {gap.worst} and {best.successes} of "

@@ -28,6 +28,7 @@ seed: 3
 device: cpu
 batch_size: 50
 images: {source: demonstration, count: 200, seed: 1}
+preflight: {accept: [near-chance]}   # an untrained network is enough to be counted
 splits: {craft: 30, select: 20, report: 120}
 classifiers:
   - {name: first, source: factory, file: model.py, callable: Network,
