@@ -9,6 +9,9 @@ there on to a result, by our judge on both sides. Alone, ours does more than the
 images, so that it knows which images are done; the peers return what they end at. Judged, both have answered the same
 question. Success: as 8-bit images, and for the peers in floating point too. Every network is frozen, which spares
 the peers the gradients of its weights.
+
+Passes of a few milliseconds are measured best in a process that gives no memory back in between: put
+MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000 into the environment (glibc).
 """
 
 import argparse

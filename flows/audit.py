@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from flows import preflight
 from flows.attack_checks import check_against_classes
 from flows.audit_job import AuditJob
 from flows.batches import record_batch_size
@@ -17,7 +18,7 @@ from flows.bias_stage import bias_entries, bias_findings, check_bias
 from flows.clean_stage import clean_finding, stored_doubts
 from flows.comparing import earlier_of, record_comparison
 from flows.conclusion import conclude, image_records
-from flows.environment import machine, versions
+from flows.environment import machine, packages, versions
 from flows.gradient_check import check_opened
 from flows.group_stage import check_groups, group_findings
 from flows.hypothesis_stage import hypothesis_finding, hypothesis_names
@@ -25,6 +26,8 @@ from flows.inside_stage import check_layers, inside_entries, inside_finding
 from flows.ledgers import csv_bytes
 from flows.natural_stage import natural_entries, natural_finding
 from flows.planning import check_against_registries
+from flows.presenting import presentation_of, record_presentation
+from flows.probe_stage import probe_entries, probe_finding
 from flows.replay_findings import direct_column, replay_finding, replay_table
 from flows.replay_stage import check_replayed, replay_entries
 from flows.robust_findings import robust_finding
@@ -86,6 +89,8 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
     for entry in shortcut_entries(job):
         open_shortcut_images(job, entry, progress)
     earlier_of(job)
+    presentation_of(job.plan.report)
+    preflight.stop_at_errors(job)
 
 
 def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = silent) -> AuditResult:
@@ -102,9 +107,11 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
         evidence = conduct(job, call=call, progress=progress, tally=tally)
         job.store.gather()
         ran_on = {**machine(job.device), "batch size": str(batch), **_layouts(job)}
-        record = RunRecord(started, _now(), ran_on, versions(), tally.seconds, tuple(sorted(tally.reused)))
+        reused = tuple(sorted(tally.reused))
+        record = RunRecord(started, _now(), ran_on, versions(), tally.seconds, reused, packages())
         job.store.write_evidence(evidence, record)
         record_comparison(job)
+        record_presentation(job)
         for table in evidence.tables:
             job.store.write(f"tables/{table.name}.csv", csv_bytes(rate_frame(table)))
         with progress("writing the report", 1) as advance:
@@ -180,6 +187,7 @@ def _attacked(job: AuditJob, found: Found, results: UniversalResults) -> list[Fi
         *(("robust", robust_finding, entry) for entry in robust_entries(job)),
         *(("targeted", targeted_finding, entry) for entry in targeted_entries(job)),
         *(("natural", natural_finding, entry) for entry in natural_entries(job)),
+        *(("probe", probe_finding, entry) for entry in probe_entries(job)),
     ]
     return [
         finding(job, entry, name, found[kind, f"{entry.name}/{name}"], results.doubts[name])

@@ -121,16 +121,7 @@ def _finding(
             f"so many: {changed}. Verdict: {words}."
         ),
         knowledge="none",
-        conditions={
-            "interventions": "; ".join(settings),
-            "placebo": "smooth grey noise of 8 x 8 cells, on each image of the L2 norm that the intervention has "
-            "there after clipping (at most what fits)",
-            "images": f"{len(found.ledger)} of the report split{' (the first by hash)' if section.images else ''}",
-            "decided among": "all classes" if section.decide_among == "all" else "the classes of the images",
-            "controls are null": f"up to {100 * section.tolerated_control_flips:g} % flips, one-sided exact test",
-            "what it can show": "that the property matters, not that it stands for a class in the training data",
-            "seed": str(job.seed("bias")),
-        },
+        conditions=_conditions(job, section, found, settings),
         rates=_rates(found),
         controls=tuple(f"flip_rate_{one.name}_placebo" for one in reactions),
         counted=_counted(found),
@@ -140,6 +131,21 @@ def _finding(
         ledgers={LEDGER: job.store.put(csv_bytes(found.ledger), ".csv")},
         reproduce=job.command,
     )
+
+
+def _conditions(
+    job: AuditJob, section: InterventionBias, found: SensitivityProbe, settings: list[str]
+) -> dict[str, str]:
+    return {
+        "interventions": "; ".join(settings),
+        "placebo": "smooth grey noise of 8 x 8 cells, on each image of the L2 norm that the intervention has "
+        "there after clipping (at most what fits)",
+        "images": f"{len(found.ledger)} of the report split{' (the first by hash)' if section.images else ''}",
+        "decided among": "all classes" if section.decide_among == "all" else "the classes of the images",
+        "controls are null": f"up to {100 * section.tolerated_control_flips:g} % flips, one-sided exact test",
+        "what it can show": "that the property matters, not that it stands for a class in the training data",
+        "seed": str(job.seed("bias")),
+    }
 
 
 def _rates(found: SensitivityProbe) -> dict[str, Rate]:

@@ -16,14 +16,16 @@ from flows.bias_interventions import probe_interventions
 from flows.bias_masks import check_masks, probe_masks
 from flows.bias_nuisance import probe_nuisance
 from flows.bias_steps import FINDING, SUBJECT, packed_finding
-from flows.bias_swaps import USES, SwapRequest, measure_swaps, swap_finding
+from flows.bias_swap_numbers import USES
+from flows.bias_swaps import SwapRequest, measure_swaps, swap_finding
 from flows.bias_tables import attributes_of
 from flows.steps import StepValue
 from flows.subject_classifiers import describe
 from flows.subject_images import open_splits
 from wolfhound import demonstration
+from wolfhound.classifier import Classifier
 from wolfhound.evidence import Doubt, Finding, Subject
-from wolfhound.images import check_disjoint
+from wolfhound.images import ImageSet, check_disjoint
 from wolfhound.plan import DemonstrationBias
 from wolfhound.plan_bias import AttributeBias, BiasSection, InterventionBias, MaskBias, NuisanceBias
 from wolfhound.progress import Progress, silent
@@ -114,29 +116,7 @@ def probe(job: AuditJob, entry: BiasEntry, progress: Progress = silent) -> StepV
 
 def _probe_demonstration(job: AuditJob, entry: BiasEntry, section: DemonstrationBias, progress: Progress) -> StepValue:
     """Return the probe of one classifier of the demonstration, which is trained on its first use."""
-    images = job.cache / "images"
-    training = demonstration.wolf_husky_images(
-        images,
-        count=section.training_images,
-        seed=section.seed,
-        confounding=entry.confounding,
-        progress=progress,
-    )
-    probed = demonstration.wolf_husky_images(
-        images, count=section.probe_images, seed=section.seed + _PROBE_SEED, confounding=0.5, progress=progress
-    )
-    plates = demonstration.background_plates(
-        images, per_background=PLATES, seed=section.seed + _PLATE_SEED, progress=progress
-    )
-    check_disjoint(training=training, probe=probed)
-    classifier = demonstration.demonstration_classifier(
-        section.architecture,
-        job.cache / "classifiers",
-        training,
-        seed=job.seed("train", "bias", section.architecture),
-        progress=progress,
-    )
-    classifier = replace(classifier, name=entry.name)
+    classifier, probed, plates = _demonstrated(job, entry, section, progress)
     step = job.step(
         f"bias/{entry.name}",
         weights=classifier.weights_digest,
@@ -164,6 +144,31 @@ def _probe_demonstration(job: AuditJob, entry: BiasEntry, section: Demonstration
         return packed_finding(finding, subject=subject, caught=result.probe.verdict == USES)
 
     return step.once(work)
+
+
+def _demonstrated(
+    job: AuditJob, entry: BiasEntry, section: DemonstrationBias, progress: Progress
+) -> tuple[Classifier, ImageSet, ImageSet]:
+    """Return the classifier, the images that it is probed with, balanced over backgrounds, and the plates."""
+    folder, seed = job.cache / "images", section.seed
+
+    def drawn(count: int, seed: int, confounding: float) -> ImageSet:
+        return demonstration.wolf_husky_images(
+            folder, count=count, seed=seed, confounding=confounding, progress=progress
+        )
+
+    training = drawn(section.training_images, seed, entry.confounding)
+    probed = drawn(section.probe_images, seed + _PROBE_SEED, 0.5)
+    plates = demonstration.background_plates(folder, per_background=PLATES, seed=seed + _PLATE_SEED, progress=progress)
+    check_disjoint(training=training, probe=probed)
+    classifier = demonstration.demonstration_classifier(
+        section.architecture,
+        job.cache / "classifiers",
+        training,
+        seed=job.seed("train", "bias", section.architecture),
+        progress=progress,
+    )
+    return replace(classifier, name=entry.name), probed, plates
 
 
 def _conditions(entry: BiasEntry, section: DemonstrationBias, architecture: str) -> dict[str, str]:

@@ -51,12 +51,13 @@ def rows_of(table: Path, columns: Sequence[str], images: ImageSet) -> list[Mappi
 
 
 def attributes_of(table: Path | None, columns: Sequence[str], images: ImageSet) -> dict[str, list[str]]:
-    """Return column -> its value for each image; "group" without a table is the image set's own.
+    """Return column -> its value for each image; without a table, the image set's own attributes and its "group".
 
     Raises:
         DataError: a column that is not there, or an image without a value; all are named.
     """
-    own = {"group": list(images.groups)} if images.groups is not None and table is None else {}
+    own = {} if table is not None else {name: list(values) for name, values in images.attributes.items()}
+    own |= {"group": list(images.groups)} if images.groups is not None and table is None else {}
     unknown = [name for name in columns if name not in own]
     if unknown and table is None:
         raise DataError(f"{images.name}: expected a table with {unknown} (the images themselves have {list(own)})")

@@ -186,25 +186,15 @@ def _audit(
     wanted_cache = (cache or plan.plan.cache or default_cache()).resolve()
     process_settings.configure(wanted_cache, prefect=not plain)
     process_settings.interrupt_on_termination()
-    from flows import preflight
     from flows.audit import prepare
     from flows.audit_job import job_of
-    from flows.budgeting import budget_lines
-    from flows.console import console_progress, say
-    from flows.reuse import reuse_lines
+    from flows.console import console_progress
     from flows.summary import summary_lines
 
     job = job_of(plan, command, output=output, cache=wanted_cache, signing=signing, execution=execution)
     check_writable(job.root)
     prepare(job, progress=console_progress(quiet=quiet))
-    preflight.stop_at_errors(job)
-    for notice in preflight.notices(job):
-        if notice.severity != "note":
-            say(f"{notice.severity}: {notice.text}")
-    if not quiet:
-        say(f"auditing {len(job.plan.classifiers)} classifier(s) into {job.root}")
-        for line in chain(reuse_lines(job), budget_lines(job)):
-            say(line)
+    _announce(job, quiet=quiet)
     try:
         result = _run(job, quiet=quiet, plain=plain, execution=execution)
     except (Exception, KeyboardInterrupt) as error:
@@ -212,6 +202,22 @@ def _audit(
     for line in summary_lines(result, job.root):
         typer.echo(line)
     return result.exit_code
+
+
+def _announce(job: "AuditJob", *, quiet: bool) -> None:
+    """Say what the preflight saw, what is used again and what the rest will cost; if `quiet`, only the first."""
+    from flows import preflight
+    from flows.budgeting import budget_lines
+    from flows.console import say
+    from flows.reuse import reuse_lines
+
+    for notice in preflight.notices(job):
+        if notice.severity != "note":
+            say(f"{notice.severity}: {notice.text}")
+    if not quiet:
+        say(f"auditing {len(job.plan.classifiers)} classifier(s) into {job.root}")
+        for line in chain(reuse_lines(job), budget_lines(job)):
+            say(line)
 
 
 def _run(job: "AuditJob", *, quiet: bool, plain: bool, execution: Execution) -> "AuditResult":
@@ -305,10 +311,12 @@ def plan_check(plan: Annotated[Path, typer.Argument(help="The audit plan, a YAML
     """Check a plan without running anything: keys, values, names, attacks and their options."""
     from flows.audit_job import AuditJob
     from flows.planning import check_against_registries
+    from flows.presenting import presentation_of
 
     read = read_plan(plan)
     job = AuditJob(read.source, plan.resolve().parent, Path(), Path(), "")
     check_against_registries(job)
+    presentation_of(job.plan.report)
     parts = ("universal", "replay", "robust", "targeted", "natural", "bias", "inside")
     counted = ", ".join(f"{len(getattr(read.plan, part))} {part}" for part in parts if getattr(read.plan, part))
     typer.echo(

@@ -8,6 +8,7 @@ from flows.audit_job import AuditJob
 from flows.subject_classifiers import open_classifier
 from wolfhound.errors import PlanError, fault_list
 from wolfhound.plan import AuditPlan
+from wolfhound.plan_bias import InterventionBias, MaskBias
 
 GRADIENTS = "white-box"
 
@@ -31,7 +32,8 @@ def check_opened(job: AuditJob) -> None:
 
 def gradient_faults(plan: AuditPlan, black: frozenset[str]) -> list[str]:
     """Return a line for every section that needs gradients of a classifier in `black`."""
-    return [*_universal(plan, black), *_robust(plan, black), *_targeted(plan, black), *_inside(plan, black)]
+    attacked = [*_universal(plan, black), *_robust(plan, black), *_targeted(plan, black)]
+    return [*attacked, *_inside(plan, black), *_bias(plan, black), *_shortcuts(plan, black)]
 
 
 def _universal(plan: AuditPlan, black: frozenset[str]) -> Iterator[str]:
@@ -78,6 +80,24 @@ def _inside(plan: AuditPlan, black: frozenset[str]) -> Iterator[str]:
             others = [other for other in plan.chosen(section.classifiers) if other not in black]
             mend = f"write classifiers: [{', '.join(others)}]" if others else "leave the section out"
             yield f"inside[{i}]: nobody can look inside {name} ({mend}; rise, lime and occlusion ask only for answers)"
+
+
+def _bias(plan: AuditPlan, black: frozenset[str]) -> Iterator[str]:
+    for i, section in enumerate(plan.bias):
+        if not isinstance(section, MaskBias | InterventionBias) or not section.shown:
+            continue
+        for name in sorted(set(plan.chosen(section.classifiers)) & black):
+            mend = "; write shown: 0" if isinstance(section, InterventionBias) else ""
+            yield f"bias[{i}]: its pictures show Grad-CAM, and {name} gives no gradients (leave {name} out{mend})"
+
+
+def _shortcuts(plan: AuditPlan, black: frozenset[str]) -> Iterator[str]:
+    for i, section in enumerate(plan.shortcut):
+        if section.network in black:
+            yield f"shortcut[{i}]: nobody can look at the layers of {section.network} (name another network)"
+    if plan.hypotheses is not None:
+        for name in sorted(set(plan.chosen(plan.hypotheses.classifiers)) & black):
+            yield f"hypotheses: {plan.hypotheses.method} looks inside, and nobody can look inside {name} (leave it out)"
 
 
 def _needs_gradients(name: str, options: dict[str, int | float | str | bool], *, targeted: bool) -> bool:

@@ -173,7 +173,7 @@ class _Grouped:
             counted=counted,
             quantities=_quantities(found, self.by) | self._largest(found),
             facts=_facts(found, self.by, self.section.least),
-            tables=(self._table(found, controls),),
+            tables=self._tables(found, controls),
             ledgers={LEDGER: self.job.store.put(csv_bytes(self._ledger()), ".csv")},
             reproduce=self.job.command,
             doubts=self.doubts,
@@ -229,20 +229,25 @@ class _Grouped:
                 largest[f"gap_{kind}"] = _gap_quantity(over_all, f"largest of {len(gaps)}: {title}")
         return largest
 
-    def _table(self, found: Mapping[str, GroupRates], controls: Mapping[str, GroupRates]) -> RateTable:
+    def _tables(self, found: Mapping[str, GroupRates], controls: Mapping[str, GroupRates]) -> tuple[RateTable, ...]:
+        """Return the rates of every attack (rows) in every group (columns); nothing where all groups are suppressed."""
         groups = tuple(name for name in sorted(set(self.groups)) if any(name in one.rates for one in found.values()))
-        columns = {one.title: found[one.title] for one in self.attacked}
-        columns |= {_noise_name(title): control for title, control in controls.items()}
-        return RateTable(
+        if not groups:
+            return ()
+        noise = {_noise_name(title): control for title, control in controls.items()}
+        rows = {one.title: found[one.title] for one in self.attacked} | noise
+        table = RateTable(
             name=f"by_{self.by}_{self.classifier}",
             title=f"Fooling of {self.classifier} by {self.by}",
-            row_label=self.by,
-            column_label="attack",
-            rows=groups,
-            columns=tuple(columns),
-            cells=tuple(tuple(column.rates.get(group) for column in columns.values()) for group in groups),
-            note=f"Groups of fewer than {self.section.least} images that count are suppressed (listed below).",
+            row_label="attack",
+            column_label=self.by,
+            rows=tuple(rows),
+            columns=groups,
+            cells=tuple(tuple(row.rates.get(group) for group in groups) for row in rows.values()),
+            control_rows=tuple(noise),
+            note=f"Groups of fewer than {self.section.least} images that count are suppressed (listed above).",
         )
+        return (table,)
 
     def _claim(self, found: Mapping[str, GroupRates]) -> str:
         gaps = [(gap, title) for title, one in found.items() if (gap := one.gap) is not None]

@@ -1,13 +1,14 @@
 """What only the registries know about a plan: attacks and their options, corruptions and explainers."""
 
 from attacks.corruptions.registry import chosen_corruptions
+from attacks.plugged_probe import plugged_probe
 from explainers.registry import explainer
 from flows.attack_checks import unmakeable, unworkable
 from flows.audit_job import AuditJob
 from flows.bias_interventions import changes_of
 from flows.gradient_check import black_boxes, gradient_faults
 from wolfhound.errors import PlanError, fault_list
-from wolfhound.plan import NaturalSection
+from wolfhound.plan import NaturalSection, ProbeSection
 from wolfhound.plan_bias import InterventionBias
 
 
@@ -20,6 +21,8 @@ def check_against_registries(job: AuditJob) -> None:
     faults = [*unmakeable(job.plan), *unworkable(job.plan)]
     for i, natural in enumerate(job.plan.natural):
         faults += _corruption_faults(f"natural[{i}]", natural)
+    for i, probe in enumerate(job.plan.probes):
+        faults += _probe_faults(f"probes[{i}]", probe)
     for i, inside in enumerate(job.plan.inside):
         found = [_explainer_fault(name) for name in inside.methods]
         faults += [f"inside[{i}]: {fault}" for fault in found if fault]
@@ -45,6 +48,14 @@ def _explainer_fault(name: str) -> str:
 def _bias_faults(place: str, section: InterventionBias) -> list[str]:
     try:
         changes_of(section)
+    except PlanError as error:
+        return [f"{place}: {error}"]
+    return []
+
+
+def _probe_faults(place: str, section: ProbeSection) -> list[str]:
+    try:
+        plugged_probe(section.plugin, section.options)
     except PlanError as error:
         return [f"{place}: {error}"]
     return []

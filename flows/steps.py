@@ -17,7 +17,7 @@ from wolfhound.evidence import Artefact
 from wolfhound.progress import Advance
 from wolfhound.store import EvidenceStore, sha256
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raised when a change of the code changes what a finished step would have found."""
 
 StepValue = dict[str, Any]

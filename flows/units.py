@@ -16,6 +16,7 @@ STAGES = {
     "robust": "per-image attacks",
     "targeted": "targeted fooling",
     "natural": "natural robustness",
+    "probe": "natural robustness",
     "bias": "bias probes",
     "shortcut": "bias probes",
     "hypotheses": "bias probes",

@@ -259,7 +259,7 @@ def transfer_finding(job: AuditJob, entry: UniversalEntry, target: str, results:
         subject=target,
         title=f"{_title(results, entry)} ({entry.threat.norm}) transferred to {target}",
         claim=(
-            f"Of {len(others)} perturbation(s) computed on other networks, the one from {worst} changed the "
+            f"Of the perturbations computed on other networks ({len(others)}), the one from {worst} changed the "
             f"prediction of {target} most often: on {rates[f'from {worst}'].successes} of "
             f"{rates[f'from {worst}'].total} held-out images. The attacker needs no access to the network."
         ),

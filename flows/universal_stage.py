@@ -13,6 +13,7 @@ from attacks.threat import Threat
 from attacks.universal.budget import tier_options
 from attacks.universal.checkpoints import CheckpointFile
 from attacks.universal.driver import craft_universal
+from attacks.universal.views import settled
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
 from flows.ledgers import settings_text
@@ -145,7 +146,7 @@ def crafted_here(
         "history": [[point.passes, point.gradients, float(point.share)] for point in result.history],
         "gradients": result.gradients,
         "title": attack.title,
-        "settings": settings_text(attack),
+        "settings": settings_text(settled(attack, open_splits(job).splits.craft.size)),
         "citation": attack.source,
         "seed": seed,
     }
@@ -169,7 +170,7 @@ def _step(
     seed = job.seed("universal", entry.name, *named)
     step = job.step(
         f"universal/{entry.name}/{'/'.join(map(str, named))}",
-        attack=repr(entry.attack()),
+        attack=repr(settled(entry.attack(), splits.craft.size)),
         threat=entry.threat.text,
         weights=[member.weights_digest for member in members],
         craft=splits.craft.fingerprint,

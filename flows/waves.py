@@ -13,6 +13,7 @@ from flows.clean_stage import measure_clean
 from flows.hypothesis_stage import hypothesis_names, raise_hypotheses
 from flows.inside_stage import inside_entries, look_inside
 from flows.natural_stage import measure_natural, natural_entries
+from flows.probe_stage import measure_probe, probe_entries
 from flows.replay_stage import read_replayed, replay_entries
 from flows.robust_stage import attack_robust, robust_entries
 from flows.shortcut_stage import plant_shortcut, shortcut_entries
@@ -37,6 +38,7 @@ def attack_units(job: AuditJob) -> list[Unit]:
         *(("robust", attack_robust, entry) for entry in robust_entries(job)),
         *(("targeted", fool, entry) for entry in targeted_entries(job)),
         *(("natural", measure_natural, entry) for entry in natural_entries(job)),
+        *(("probe", measure_probe, entry) for entry in probe_entries(job)),
     ]
     return [
         *_crafting(job),

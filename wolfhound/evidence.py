@@ -5,6 +5,7 @@ bytes; times, versions and the machine are in a `RunRecord` of its own.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,6 +17,9 @@ from wolfhound.errors import EvidenceError
 from wolfhound.statistics import Interval, Rate
 
 SCHEMA = "wolfhound-evidence/1"
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SUFFIX = re.compile(r"(\.[A-Za-z0-9_]+)*")
 
 SHARE = "share of images"
 """Unit of the quantities that a criterion can judge, if they have an interval."""
@@ -49,6 +53,13 @@ class Artefact:
     sha256: str
     suffix: str
     bytes: int
+
+    def __post_init__(self) -> None:
+        # Both make a path: nothing that leads out of the run folder may come in by a forged document.
+        if not (_DIGEST.fullmatch(self.sha256) and _SUFFIX.fullmatch(self.suffix)):
+            raise EvidenceError(
+                f"expected a SHA-256 in hex and a suffix, got {self.sha256[:80]!r}, {self.suffix[:80]!r}"
+            )
 
     @property
     def path(self) -> str:
@@ -252,6 +263,15 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Package:
+    """An installed package that a run had loaded, or that one of those needs; `licence` is empty if none is stated."""
+
+    name: str
+    version: str
+    licence: str = ""
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """When, where and with what an audit ran: what differs between two runs of the same plan."""
 
@@ -261,6 +281,7 @@ class RunRecord:
     versions: Mapping[str, str]
     seconds: Mapping[str, float]
     reused: tuple[str, ...] = ()
+    packages: tuple[Package, ...] = ()
 
 
 _EVIDENCE = TypeAdapter(Evidence)

@@ -9,7 +9,7 @@ import copy
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wolfhound.classifier import Classifier, frozen
 
@@ -40,7 +40,8 @@ def in_channels_last(classifier: Classifier, sample: Tensor, *, gradients: bool 
     prediction stay the same, and no logit move by more than `TOLERANCE`. The classifier handed over is left as it is;
     the digest of the weights stays the same.
     """
-    if not any(isinstance(part, nn.Conv2d) for part in classifier.module.modules()):
+    # Weights of four dimensions are those of convolutions, also in programs that hold no layers.
+    if not any(parameter.ndim == 4 for parameter in classifier.module.parameters()):
         return Laid(classifier, STANDARD, "no convolution")
     try:
         module = copy.deepcopy(classifier.module)

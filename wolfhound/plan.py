@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from wolfhound.plan_attacks import (
     NaturalSection,
+    ProbeSection,
     ReplaySection,
     RobustSection,
     TargetedSection,
@@ -28,6 +29,7 @@ from wolfhound.plan_classifiers import (
 from wolfhound.plan_groups import GroupsSection
 from wolfhound.plan_hypotheses import HypothesesSection
 from wolfhound.plan_images import CsvImages, DemonstrationImages, FitSection, FolderImages, Images, TorchvisionImages
+from wolfhound.plan_report import ReportSection
 from wolfhound.plan_shortcut import ShortcutSection
 
 __all__ = [
@@ -41,7 +43,9 @@ __all__ = [
     "FitSection",
     "FolderImages",
     "NaturalSection",
+    "ProbeSection",
     "ReplaySection",
+    "ReportSection",
     "RobustSection",
     "TargetedSection",
     "ThreatSection",
@@ -141,6 +145,7 @@ class AuditPlan(Section):
     robust: tuple[RobustSection, ...] = ()
     targeted: tuple[TargetedSection, ...] = ()
     natural: tuple[NaturalSection, ...] = ()
+    probes: tuple[ProbeSection, ...] = ()
     bias: tuple[BiasSection, ...] = ()
     shortcut: tuple[ShortcutSection, ...] = ()
     groups: GroupsSection | None = Field(None, description="fooling by group; without it no rate is cut by group")
@@ -148,6 +153,7 @@ class AuditPlan(Section):
     inside: tuple[InsideSection, ...] = ()
     criteria: tuple[CriterionSection, ...] = ()
     fixed_on: datetime.date | None = Field(None, description="the day on which the criteria were fixed")
+    report: ReportSection = ReportSection()
 
     @property
     def classifier_names(self) -> tuple[str, ...]:
@@ -209,6 +215,7 @@ def _references(plan: AuditPlan) -> list[tuple[str, tuple[str, ...]]]:
     places += [(f"robust[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.robust)]
     places += [(f"robust[{index}].surrogate", (s.surrogate,)) for index, s in enumerate(plan.robust) if s.surrogate]
     places += [(f"natural[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.natural)]
+    places += [(f"probes[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.probes)]
     places += [
         (f"bias[{index}].classifiers", s.classifiers)
         for index, s in enumerate(plan.bias)

@@ -16,7 +16,12 @@ _PATH_KEYS = (
     *("boxes", "table", "plates"),
 )
 _MOST_VALUES = 100_000
-_WORDS = {"folders", "labels", "images", "imagenet", "random", "inpainted", "mirrored"}
+_WORDS = {
+    "class_names": {"folders", "labels", "images", "imagenet"},
+    "weights": {"random"},
+    "plates": {"inpainted", "mirrored"},
+}
+"""Values that stand for something else than a file, by key; elsewhere they are names of files like any other."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def _resolve_paths(value: Any, folder: Path) -> Any:
 
 
 def _is_path(key: Any, item: Any) -> bool:
-    if key not in _PATH_KEYS or not isinstance(item, str) or item in _WORDS:
+    if key not in _PATH_KEYS or not isinstance(item, str) or item in _WORDS.get(key, ()):
         return False
     # "weights" may also be a weights name such as IMAGENET1K_V1; a file has a suffix.
     return key != "weights" or bool(Path(item).suffix)

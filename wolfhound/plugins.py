@@ -49,6 +49,15 @@ def plugged(group: Group, name: str) -> Any:
         raise PlanError(f"the plug-in {_shown(point)} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
+def plugin_origin(group: Group, name: str) -> str:
+    """Return what a plug-in is and where it comes from: name, object, package and version.
+
+    Raises:
+        PlanError: no package offers it, or several do.
+    """
+    return _shown(_point(group, name.removeprefix(PREFIX)))
+
+
 def plugged_classifier(name: str, options: Mapping[str, Any], *, cache: Path, called: str) -> Classifier:
     """Return the classifier that the plug-in's function returns: `function(cache=..., **options)`.
 

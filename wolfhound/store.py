@@ -73,6 +73,10 @@ class EvidenceStore:
             VerificationError: the bytes are not those that were stored.
         """
         path = self.root / artefact.path
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise EvidenceError(
+                f"expected the artefact {artefact.path} in {self.root}, found a link that leads out of it"
+            )
         try:
             data = path.read_bytes()
         except FileNotFoundError as error:

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from explainers.bias.probe import Answers, Asker, Positions, load_objects
+from explainers.bias.probe import Asker, Positions, load_objects
 from explainers.bias.verdict import Question
 from wolfhound.classifier import Classifier, frozen
 from wolfhound.images import ImageSet
@@ -108,53 +108,47 @@ def crossed_answers(
 ) -> pd.DataFrame:
     """Return the cells of every object on every plate, one object after the other.
 
-    A batch holds some objects on some plates, composed by one broadcast: each picture is read once a block and no
-    composite is kept.
+    A batch holds some objects on some plates, composed by one broadcast; no composite is kept.
     """
     across = min(len(plates), batch_size)
     down = max(1, batch_size // across)
-    blocks: list[pd.DataFrame] = []
-    for start in range(0, len(objects), down):
-        chosen = objects[start : start + down]
-        images, masks = foregrounds.load(chosen)[:, None], load_objects(foregrounds, chosen)[:, None]
-        found = []
-        for first in range(0, len(plates), across):
-            scenes = backgrounds.load(plates[first : first + across])[None]
+    predictions = np.zeros((len(objects), len(plates)), dtype=np.int64)
+    margins = np.zeros((len(objects), len(plates)))
+    for first in range(0, len(plates), across):
+        columns = slice(first, first + across)
+        scenes = backgrounds.load(plates[columns])[None]
+        for start in range(0, len(objects), down):
+            rows = slice(start, start + down)
+            chosen = objects[rows]
+            images, masks = foregrounds.load(chosen)[:, None], load_objects(foregrounds, chosen)[:, None]
             # One pass over the pixels; exact where the mask is 0 or 1.
             composed = torch.lerp(scenes.expand(len(chosen), *scenes.shape[1:]), images, masks)
-            found.append(ask(composed.flatten(0, 1)))
-        blocks.append(_cells(ask, foregrounds, backgrounds, chosen, plates, found, across))
-    return pd.concat(blocks, ignore_index=True)
+            found = ask(composed.flatten(0, 1))
+            shape, labels = (len(chosen), scenes.shape[1]), np.repeat(foregrounds.labels[chosen], scenes.shape[1])
+            predictions[rows, columns] = found.predictions.reshape(shape)
+            margins[rows, columns] = found.margins(labels, ask.question).reshape(shape)
+    return _cells(foregrounds, backgrounds, objects, plates, predictions, margins)
 
 
 def _cells(
-    ask: Asker,
     foregrounds: ImageSet,
     backgrounds: ImageSet,
-    chosen: Positions,
+    objects: Positions,
     plates: Positions,
-    found: list[Answers],
-    across: int,
+    predictions: Positions,
+    margins: NDArray[np.float64],
 ) -> pd.DataFrame:
-    labels, kinds = foregrounds.labels[chosen], backgrounds.groups or ()
-    parts = []
-    for answers, first in zip(found, range(0, len(plates), across), strict=True):
-        block = plates[first : first + across]
-        every = np.repeat(labels, len(block))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "image": np.repeat([foregrounds.hashes[i] for i in chosen], len(block)),
-                    "label": every,
-                    "plate": np.tile([backgrounds.hashes[i] for i in block], len(chosen)),
-                    "background": np.tile([kinds[i] for i in block], len(chosen)),
-                    "prediction": answers.predictions,
-                    "margin": answers.margins(every, ask.question),
-                }
-            )
-        )
-    order = {foregrounds.hashes[i]: rank for rank, i in enumerate(chosen)}
-    return pd.concat(parts).sort_values("image", key=lambda column: column.map(order), kind="stable")
+    kinds = backgrounds.groups or ()
+    return pd.DataFrame(
+        {
+            "image": np.repeat([foregrounds.hashes[i] for i in objects], len(plates)),
+            "label": np.repeat(foregrounds.labels[objects], len(plates)),
+            "plate": np.tile([backgrounds.hashes[i] for i in plates], len(objects)),
+            "background": np.tile([kinds[i] for i in plates], len(objects)),
+            "prediction": predictions.ravel(),
+            "margin": margins.ravel(),
+        }
+    )
 
 
 def _concluded(cells: pd.DataFrame, drawn: pd.DataFrame, *, seed: int) -> CrossedDesign:

@@ -162,16 +162,20 @@ def grad_cam_evidence(
     return BiasEvidence(
         method=method.name,
         layer=maps[0][1].layer,
-        selection=(
-            f"up to {shown_per_class} images of each class, drawn uniformly at random from the {len(chosen)} whose "
-            f"maps were measured, which were drawn likewise from the {len(probe.ledger)} probed (seed {seed}); what "
-            "the classifier predicts plays no part in it"
-        ),
+        selection=_selection(shown_per_class, len(chosen), len(probe.ledger), seed),
         exhibits=tuple(_exhibit(classifier, chosen, int(row), maps, size=size) for row in shown),
         energy=own,
         energy_swapped=swapped,
         overlap=_overlap(maps[0][1], masks, seed=seed),
         check=_checked(classifier, parts.images, maps[0][1], method, checked=checked, seed=seed),
+    )
+
+
+def _selection(shown_per_class: int, measured: int, probed: int, seed: int) -> str:
+    return (
+        f"up to {shown_per_class} images of each class, drawn uniformly at random from the {measured} whose maps were "
+        f"measured, which were drawn likewise from the {probed} probed (seed {seed}); what the classifier predicts "
+        "plays no part in it"
     )
 
 

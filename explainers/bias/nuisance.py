@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, special, stats
 from torch import Tensor
 
 from explainers.bias.measures import LEAST_GROUP
@@ -145,26 +145,24 @@ def _fitted_and_asked(
 
 
 def logistic_regression(
-    features: Tensor, targets: Tensor, *, classes: int, ridge: float, steps: int = 200
+    features: Tensor, targets: Tensor, *, classes: int, ridge: float, steps: int = 500
 ) -> tuple[Tensor, Tensor]:
     """Return weights `[D,C]` and bias `[C]` that minimise sum CE + ridge / 2 |W|^2, by L-BFGS in float64 from zero.
 
     The problem is convex and the solver draws nothing, so equal data give equal weights.
     """
-    with torch.enable_grad():
-        weights = torch.zeros(features.shape[1], classes, dtype=torch.float64, requires_grad=True)
-        bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
-        solver = torch.optim.LBFGS(
-            [weights, bias], max_iter=steps, tolerance_grad=1e-8, tolerance_change=1e-12, line_search_fn="strong_wolfe"
-        )
+    given, wanted = features.numpy(), np.eye(classes)[targets.numpy()]
+    size = given.shape[1]
 
-        def loss() -> Tensor:
-            solver.zero_grad()
-            scores = features @ weights + bias
-            value = torch.nn.functional.cross_entropy(scores, targets, reduction="sum")
-            value = value + ridge / 2 * (weights**2).sum()
-            torch.autograd.backward(value)
-            return value
+    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        weights, bias = flat[:-classes].reshape(size, classes), flat[-classes:]
+        logs = special.log_softmax(given @ weights + bias, axis=1)
+        residual = np.exp(logs) - wanted
+        value = -float((logs * wanted).sum()) + ridge / 2 * float((weights**2).sum())
+        gradient = given.T @ residual + ridge * weights
+        return value, np.concatenate([gradient.ravel(), residual.sum(axis=0)])
 
-        solver.step(loss)  # type: ignore[no-untyped-call]
-    return weights.detach(), bias.detach()
+    options = {"maxiter": steps, "ftol": 1e-15, "gtol": 1e-8}
+    start = np.zeros((size + 1) * classes)
+    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x  # type: ignore[call-overload]
+    return torch.from_numpy(found[:-classes].reshape(size, classes)), torch.from_numpy(found[-classes:])

@@ -95,6 +95,18 @@ def test_groups_that_are_too_small_are_named_and_have_no_rate(evidence: Evidence
     assert "worst_group_universal" in finding.rates
 
 
+def test_the_table_has_every_attack_and_its_noise_by_group_and_no_cell_of_a_suppressed_one(evidence: Evidence) -> None:
+    finding = evidence.finding("bias/by-class/first")
+    (table,) = finding.tables
+    universal, noise, targeted = "universal sgd_uap-linf-10of255/first", "noise of ", "targeted "
+    assert [row.startswith((universal, noise, targeted)) for row in table.rows] == [True] * 3
+    assert table.control_rows == (f"{noise}{universal}",)
+    measured = [cell for group in table.columns if (cell := table.cell(universal, group)) is not None]
+    assert max(cell.share for cell in measured) == finding.rates["worst_group_universal"].share
+    (aimed,) = [row for row in table.rows if row.startswith(targeted)]
+    assert all(table.cell(aimed, group) is None for group in table.columns)
+
+
 def test_every_rate_counts_again_from_its_ledger(job: AuditJob, evidence: Evidence) -> None:
     (check,) = rate_checks(evidence, job.store.get)
     assert (check.ok, check.detail.split()[0]) == (True, str(sum(len(one.rates) for one in evidence.findings)))

@@ -146,7 +146,7 @@ wolfhound: 1
 name: names
 purpose: A test.
 images: {source: folder, path: photographs}
-splits: {craft: 10, select: 10, report: 10}
+splits: {craft: 10, select: 10, report: 60}
 classifiers:
   - {name: open, source: torchvision, architecture: resnet18}
   - {name: closed, source: endpoint, url: "http://127.0.0.1:9", model: net, preprocessing: {}}
@@ -197,3 +197,18 @@ inside:
   - {classifiers: [open], measured: 8}
 """
     )
+
+
+def test_a_look_inside_a_black_box_is_refused_for_bias_probes_too() -> None:
+    sections = """\
+bias:
+  - {source: interventions, interventions: [blur]}
+shortcut:
+  - {source: folder, path: wolves, network: closed, layer: features.0}
+hypotheses: {images: 40}
+"""
+    with pytest.raises(PlanError) as caught:
+        black(sections)
+    lines = str(caught.value).splitlines()[1:]
+    assert [line.split(":")[0].strip(" -") for line in lines] == ["bias[0]", "shortcut[0]", "hypotheses"]
+    black("bias:\n  - {source: interventions, interventions: [blur], shown: 0}\n")

@@ -76,7 +76,7 @@ CASES = {
     "squeezenet1_1": Case(
         "{{source: folder, path: {real}/images/nips2017_dev, size: 224, fit: {{method: squash}}, "
         "labels: leading_index, class_names: imagenet}}",
-        "{craft: 60, select: 20, report: 200}",
+        "{craft: 30, select: 10, report: 120}",
         "{{name: torchvision, source: torchvision, architecture: squeezenet1_1, "
         "weights: {real}/models/squeezenet1_1_torchvision.pth}}",
         "source: torchvision, architecture: squeezenet1_1, weights: net.safetensors",

@@ -9,7 +9,7 @@ from PIL import Image
 from flows.audit_job import AuditJob
 from flows.ledgers import read_csv
 from flows.shortcut_stage import LEDGER, open_shortcut_images, plant_shortcut, shortcut_entries, shortcut_finding
-from flows.steps import reused_steps
+from flows.steps import noting_reuse
 from tests.flows.test_explain_command import MODEL
 from tests.real_subjects import real_subjects
 from wolfhound.counting import recount
@@ -97,8 +97,9 @@ def test_ten_predictions_are_shown_with_lime_and_grad_cam_two_of_them_wrong(draw
 def test_a_finished_experiment_is_not_done_again(drawn: tuple[AuditJob, Finding]) -> None:
     job, finding = drawn
     (entry,) = shortcut_entries(job)
-    assert shortcut_finding(plant_shortcut(job, entry))[1] == finding
-    assert "shortcut/shortcut" in reused_steps(job.store)
+    with noting_reuse() as reused:
+        assert shortcut_finding(plant_shortcut(job, entry))[1] == finding
+    assert reused == {"shortcut/shortcut"}
 
 
 def test_photographs_that_are_all_confounded_are_said_to_be(folder: Path) -> None:

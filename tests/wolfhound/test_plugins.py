@@ -12,6 +12,7 @@ import torch
 from attacks import registry
 from attacks.threat import Threat
 from explainers.registry import explainer
+from tests.packages import install
 from wolfhound.classifier import Classifier
 from wolfhound.errors import DataError, ModelError, PlanError, WolfhoundError
 from wolfhound.plugins import plugged, plugged_classifier, plugged_images, plugin_names
@@ -50,22 +51,9 @@ POINTS = {
 }
 
 
-def installed(folder: Path, name: str, points: dict[str, dict[str, str]], module: str) -> None:
-    """Lay a package into `folder` as an installer would: its module and its metadata."""
-    (folder / f"{name}.py").write_text(module)
-    info = folder / f"{name}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    lines = [
-        f"[{group}]\n" + "".join(f"{key} = {name}:{value}\n" for key, value in each.items())
-        for group, each in points.items()
-    ]
-    (info / "entry_points.txt").write_text("\n".join(lines))
-
-
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    installed(tmp_path, "theirs", POINTS, MODULE)
+    install(tmp_path, "theirs", POINTS, MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "theirs", raising=False)
     return tmp_path
@@ -145,6 +133,6 @@ def test_mistakes_of_plug_ins_are_said(ask: Callable[[], object], kind: type[Wol
 
 
 def test_two_packages_that_offer_one_name_are_refused(package: Path) -> None:
-    installed(package, "others", {"wolfhound.classifiers": {"net": "network"}}, MODULE)
+    install(package, "others", {"wolfhound.classifiers": {"net": "network"}}, MODULE)
     with pytest.raises(PlanError, match=r"got 2: net \(others:network of others 1.0\), net \(theirs:network"):
         plugged("wolfhound.classifiers", "net")

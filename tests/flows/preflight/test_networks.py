@@ -1,8 +1,14 @@
 """Every fault of a network is named before the run, by its own name and no other; a sound one is left in peace."""
 
+from pathlib import Path
+
 import pytest
+from typer.testing import CliRunner
 
 from flows import preflight
+from flows.audit_job import AuditJob
+from flows.cli import app
+from flows.doctor import inspect_plan
 from tests.flows.preflight.conftest import ATTACK, NONE, ONE, Plan, codes
 from wolfhound.errors import PlanError
 
@@ -100,3 +106,30 @@ def test_accepting_one_error_does_not_accept_another(make_job: Plan) -> None:
 
 def test_near_chance_is_not_said_beside_the_fault_that_explains_it(make_job: Plan) -> None:
     assert codes(make_job("shuffled"), "error") == ["label-order"]
+
+
+def test_the_doctor_of_a_plan_says_what_stops_it_and_writes_no_run(make_job: Plan, tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_bytes(_at(make_job("softmax"), tmp_path))
+    lines: list[str] = []
+    cache = tmp_path / "cache"
+    assert not inspect_plan(tmp_path / "plan.yaml", output=None, cache=cache, default_cache=cache, say=lines.append)
+    assert any(line.startswith("error    net: every row of the outputs") for line in lines)
+    assert any(line.startswith("cost     sgd_uap") for line in lines)
+    assert lines[-1].endswith("plan.yaml: 1 fault(s) stop the run")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_stopped_before_anything_is_written(make_job: Plan, tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_bytes(_at(make_job("shuffled"), tmp_path))
+    arguments = ["run", str(tmp_path / "plan.yaml"), "--output", str(tmp_path / "runs"), "--without-prefect"]
+    done = CliRunner().invoke(app, [*arguments, "--cache", str(tmp_path / "cache")])
+    assert isinstance(done.exception, PlanError)
+    assert "label-order" in str(done.exception)
+    assert not (tmp_path / "runs").exists()
+
+
+def _at(job: AuditJob, folder: Path) -> bytes:
+    """Return the job's plan for another folder, into which what it names is linked."""
+    for name in ("images", "nets.py", "net.safetensors"):
+        (folder / name).symlink_to(job.folder / name)
+    return job.source
