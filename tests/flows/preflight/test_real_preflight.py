@@ -101,7 +101,9 @@ def networks(kind: str) -> list[str]:
 
 
 @pytest.mark.parametrize("images", ["cifar10_jpeg", "cifar10_lossless", "nips2017_dev", "imagenet_sample"])
-def test_a_correct_set_up_raises_no_alarm(images: str, workshop: Path) -> None:
+def test_a_correct_set_up_raises_no_alarm(images: str, workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # How much memory is free is no fault of the set-up.
+    monkeypatch.setattr("flows.preflight.capacity.available_memory", lambda _: 10**12)
     cifar = "cifar" in images
     lines = [door(name) for name in networks("cifar" if cifar else "imagenet")]
     lines += [] if cifar else [exact_mobilenet()]
