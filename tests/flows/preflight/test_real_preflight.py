@@ -132,7 +132,7 @@ def test_classes_in_another_order_are_named(name: str, workshop: Path) -> None:
     wrong = AuditJob(text.encode(), workshop, workshop / "run", workshop / "cache", "wolfhound run plan.yaml")
     (error,) = (notice for notice in preflight.notices(wrong) if notice.severity == "error")
     assert error.code == "label-order"
-    assert "with the classes backwards" in error.seen
+    assert "with the classes sorted as text" in error.seen
 
 
 def test_images_of_the_wrong_size_are_named(workshop: Path) -> None:
