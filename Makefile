@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup test audit check lint format types guide clean
+.PHONY: help setup test audit check lint format types axe guide picture clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,13 @@ types: setup ## mypy in strict mode
 format: setup ## bring all files into ruff's format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+axe: ## fetch axe-core, with which tests look at the HTML report in Chromium
+	@mkdir -p .cache/axe && cd .cache/axe && npm pack --silent axe-core@4 >/dev/null && \
+	tar -xzf axe-core-*.tgz --strip-components=1 package/axe.min.js package/LICENSE && rm axe-core-*.tgz && ls axe.min.js
+
+picture: setup ## draw the README's picture of a report from the demonstration's
+	@$(BIN)/python scripts/report_picture.py runs/demonstration/report.pdf docs/images/report-page.png
 
 guide: setup ## build the user guide into build/guide (installs the extra docs once)
 	@$(BIN)/python -c 'import material, mkdocstrings_handlers.python' 2>/dev/null || \

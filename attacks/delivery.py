@@ -1,6 +1,7 @@
 """From a proposed perturbation to what can be delivered: bounded, clipped to [0, 1] and rounded to 8 bit.
 
-What is judged is exactly what an 8-bit PNG can hold, so a judged perturbation is one that somebody can send.
+What is judged is exactly what an 8-bit PNG can hold, so a judged perturbation is one that somebody can send. Beside it
+stands what the network would say of the same perturbation in floating point, bounded and clipped but not rounded.
 Levels are the integers of the 8-bit grid: a perturbation of 10 levels is 10/255.
 """
 
@@ -19,6 +20,8 @@ RESAMPLING = "bilinear (antialiased where it shrinks), then projected on the thr
 
 _ROUND_OFF = 1e-6
 _BISECTIONS = 16
+_SAME = 1e-3
+"""Levels by which a whole level may be missed by round-off in float32 and still be that level."""
 
 
 def check_size(delta: Tensor, threat: Threat, *, name: str = "perturbation") -> None:
@@ -96,8 +99,8 @@ def resample(delta: Tensor, size: tuple[int, int]) -> Tensor:
     return resized[0]
 
 
-def eight_bit(pixels: Tensor) -> Tensor:
-    """Return `pixels` `[B,3,H,W]`, floating in [0, 1] and on the 8-bit grid, as uint8.
+def nearest_levels(pixels: Tensor) -> Tensor:
+    """Return `pixels` `[B,3,H,W]`, floating in [0, 1] and on the 8-bit grid, as whole levels 0 to 255, float32.
 
     Raises:
         DataError: some value is no multiple of 1/255, so the image cannot be an 8-bit one.
@@ -106,9 +109,18 @@ def eight_bit(pixels: Tensor) -> Tensor:
     check_pixels(pixels)
     levels = pixels.detach().float() * 255
     nearest = levels.round()
-    if float((levels - nearest).abs().max()) > 1e-2:
+    if max(abs(float(end)) for end in torch.aminmax(levels.sub_(nearest))) > 1e-2:
         raise DataError("expected images on the 8-bit grid (multiples of 1/255); round them before they are attacked")
-    return nearest.to(torch.uint8)
+    return nearest
+
+
+def eight_bit(pixels: Tensor) -> Tensor:
+    """Return `pixels` `[B,3,H,W]`, floating in [0, 1] and on the 8-bit grid, as uint8.
+
+    Raises:
+        As `nearest_levels` does.
+    """
+    return nearest_levels(pixels).to(torch.uint8)
 
 
 def deliver(pixels: Tensor, delta: Tensor, threat: Threat | None) -> Tensor:
@@ -129,6 +141,29 @@ def deliver(pixels: Tensor, delta: Tensor, threat: Threat | None) -> Tensor:
     delivered = add_levels(originals, quantised_levels(delta, threat))
     check_size((delivered.to(torch.int16) - originals) / 255, threat, name="delivered perturbation")
     return delivered
+
+
+def unrounded(pixels: Tensor, delta: Tensor, threat: Threat | None) -> Tensor:
+    """Return the images as they would be delivered in floating point, `[B,3,H,W]` in [0, 1] in the dtype of `pixels`.
+
+    As `deliver`, bounded and clipped, but not rounded. The size is checked before clipping, which only shrinks it.
+
+    Raises:
+        EvidenceError: the perturbation is not finite, or larger than epsilon after all (a broken projection).
+    """
+    moved = delta.detach().to(pixels)
+    if threat is not None:
+        moved = threat.project(moved)
+        check_size(moved, threat, name="projected perturbation")
+    elif not bool(torch.isfinite(moved).all()):
+        raise EvidenceError("expected a finite perturbation, got NaN or infinity")
+    return (pixels.detach() + moved).clamp_(0, 1)
+
+
+def changed_by_rounding(exact: Tensor, delivered: Tensor) -> Tensor:
+    """Return which images differ between floating point `[B,3,H,W]` in [0, 1] and 8 bit (uint8), bool `[B]`."""
+    apart = exact * 255 - delivered.to(exact)
+    return (apart.abs() > _SAME).flatten(start_dim=1).any(dim=1)
 
 
 def add_levels(images: Tensor, levels: Tensor) -> Tensor:

@@ -160,6 +160,21 @@ def still_rising(once: Outcomes, twice: Outcomes, *, iterations: int, level: flo
     )
 
 
+def not_started(ledger: pd.DataFrame, *, name: str) -> Doubt | None:
+    """Return a doubt where an attack that starts from pictures found none to start from, for some image.
+
+    `ledger`: of `attacks.per_image.driver`. Such an image took no step and did not succeed.
+    """
+    idle = int(((ledger["steps"] == 0) & ~ledger["success"].astype(bool)).sum())
+    if not idle:
+        return None
+    return doubt(
+        "not-started",
+        f"{name} found no picture to start from for {idle} of {len(ledger)} images: none that it tried is classified "
+        "as it wants. They count as not fooled, although nothing was tried on them.",
+    )
+
+
 def ledger_doubts(
     ledger: pd.DataFrame, *, own: str, others: Sequence[str] = (), noise: Sequence[str] = (), zero: str | None = None
 ) -> tuple[Doubt, ...]:

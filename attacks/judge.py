@@ -1,9 +1,11 @@
 """The one judge: it delivers the perturbed images, asks the network and writes down a per-image ledger.
 
-No attack reports on itself. A ledger holds predictions, never rates: rates come from `wolfhound.metrics`.
+No attack reports on itself. A ledger holds predictions, never rates: rates come from `wolfhound.metrics`. What counts
+is the delivered 8-bit image; what the network says of the same perturbation in floating point stands beside it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attacks.delivery import add_levels, quantised_levels, resample
+from attacks.delivery import add_levels, changed_by_rounding, deliver, quantised_levels, resample, unrounded
 from attacks.threat import Threat
 from wolfhound.classifier import Classifier, frozen
 from wolfhound.errors import EvidenceError, ModelError
@@ -21,6 +23,8 @@ from wolfhound.progress import Progress, silent
 from wolfhound.statistics import Rate
 
 LEDGER_COLUMNS = ("image", "label", "clean")
+FLOAT = " (floating point)"
+"""Ends the name of a ledger column of what was judged without rounding."""
 
 Bounded = tuple[Tensor, Threat]
 """A perturbation `[3,h,w]` on the pixel scale and the threat that it is held to when it is judged."""
@@ -37,7 +41,15 @@ def predictions(classifier: Classifier, images: Tensor) -> Predictions:
     Raises:
         ModelError: a logit is NaN or infinite, so that no class is the largest.
     """
-    pixels = images.to(classifier.device).to(classifier.dtype).div_(255)
+    return predictions_of(classifier, images.to(classifier.device).to(classifier.dtype).div_(255))
+
+
+def predictions_of(classifier: Classifier, pixels: Tensor) -> Predictions:
+    """Return the predicted class of each of `pixels` `[B,3,H,W]`, floating in [0, 1], as int64 `[B]`.
+
+    Raises:
+        ModelError: a logit is NaN or infinite, so that no class is the largest.
+    """
     with torch.no_grad():
         logits = classifier.logits(pixels)
     if not bool(torch.isfinite(logits).all()):
@@ -46,6 +58,56 @@ def predictions(classifier: Classifier, images: Tensor) -> Predictions:
         )
     chosen: Predictions = logits.argmax(dim=1).cpu().numpy()
     return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What the network says of the proposed versions of a batch.
+
+    Attributes:
+        delivered: the 8-bit images, uint8 `[B,3,H,W]` on the CPU.
+        adversarial: what it sees in them, int64 `[B]`.
+        success: whether that is the goal of the attack, bool `[B]`.
+        adversarial_float: what it sees in the same versions bounded and clipped but not rounded, int64 `[B]`.
+        success_float: whether that is the goal, bool `[B]`.
+    """
+
+    delivered: Tensor
+    adversarial: Predictions
+    success: NDArray[np.bool_]
+    adversarial_float: Predictions
+    success_float: NDArray[np.bool_]
+
+
+def judge(
+    classifier: Classifier,
+    pixels: Tensor,
+    proposed: Tensor,
+    targets: NDArray[np.int64],
+    threat: Threat | None,
+    *,
+    targeted: bool,
+) -> Judgement:
+    """Return what becomes of `proposed` versions of `pixels` (both `[B,3,H,W]`): delivered, asked about, decided.
+
+    They are bounded by `threat` (None: by [0, 1] alone), clipped and rounded to 8 bit, and beside that not rounded.
+    Versions that rounding leaves as they are, are asked about once. Success: the prediction is the target, or, for an
+    attack that is not `targeted`, anything but it. `pixels` lie on the 8-bit grid. Call it inside `frozen`.
+
+    Raises:
+        DataError: pixels off the 8-bit grid.
+        EvidenceError: a proposal is not finite.
+        ModelError: a logit is NaN or infinite.
+    """
+    delta = proposed - pixels
+    delivered, exact = deliver(pixels, delta, threat), unrounded(pixels, delta, threat)
+    adversarial = predictions(classifier, delivered)
+    changed = changed_by_rounding(exact, delivered)
+    in_float = adversarial.copy()
+    if bool(changed.any()):
+        in_float[changed.cpu().numpy()] = predictions_of(classifier, exact[changed])
+    reached, reached_float = ((found == targets) == targeted for found in (adversarial, in_float))
+    return Judgement(delivered.cpu(), adversarial, reached, in_float, reached_float)
 
 
 def predict(
@@ -69,6 +131,7 @@ def transfer_predictions(
     images: ImageSet,
     perturbations: Mapping[str, Bounded],
     *,
+    in_float: Collection[str] = (),
     batch_size: int = 64,
     progress: Progress = silent,
 ) -> pd.DataFrame:
@@ -79,34 +142,57 @@ def transfer_predictions(
     memory. A perturbation of another size than the images is resampled as `attacks.delivery.RESAMPLING` states. Each is
     bounded by its threat and rounded to 8 bit before it is applied.
 
+    Those named by `in_float` are judged without rounding as well, in a column of their name and `FLOAT`; there is none
+    where rounding leaves the perturbation as it is (see `float_column`).
+
     Returns a table of one row an image: image (content hash), label, clean, and a column for each perturbation.
 
     Raises:
         EvidenceError: a perturbation is not finite, or is named like one of the ledger's own columns.
         ModelError: a logit is NaN or infinite.
     """
-    taken = sorted(set(perturbations) & set(LEDGER_COLUMNS))
+    taken = sorted({name for name in perturbations if name in LEDGER_COLUMNS or name.endswith(FLOAT)})
     if taken:
         raise EvidenceError(f"expected perturbations named otherwise than {LEDGER_COLUMNS}, got {taken}")
-    levels = {
-        name: quantised_levels(resample(delta.cpu(), images.size), threat)
-        for name, (delta, threat) in perturbations.items()
-    }
-    columns = {name: np.empty(len(images), dtype=np.int64) for name in ("clean", *levels)}
+    resized = {name: (resample(delta.cpu(), images.size), threat) for name, (delta, threat) in perturbations.items()}
+    levels = {name: quantised_levels(delta, threat) for name, (delta, threat) in resized.items()}
+    exact = _not_rounded({name: resized[name] for name in resized if name in in_float}, levels)
+    columns = {name: np.empty(len(images), dtype=np.int64) for name in ("clean", *levels, *exact)}
     work = len(images) * len(columns)
     with frozen(classifier.module), progress(f"{classifier.name}: judging {len(columns)} columns", work) as advance:
         for positions, batch in uint8_batches(images, batch_size):
             for name, column in columns.items():
-                shown = batch if name == "clean" else add_levels(batch, levels[name])
-                column[positions] = predictions(classifier, shown)
+                if name in exact:
+                    pixels = batch.to(classifier.device).to(classifier.dtype).div_(255)
+                    column[positions] = predictions_of(classifier, unrounded(pixels, *exact[name]))
+                else:
+                    shown = batch if name == "clean" else add_levels(batch, levels[name])
+                    column[positions] = predictions(classifier, shown)
                 advance(len(batch))
     return pd.DataFrame({"image": list(images.hashes), "label": images.labels, **columns})
+
+
+def _not_rounded(wanted: Mapping[str, Bounded], levels: Mapping[str, Tensor]) -> dict[str, Bounded]:
+    """Return those perturbations that rounding changes, by the name of their column."""
+    return {
+        name + FLOAT: (delta, threat)
+        for name, (delta, threat) in wanted.items()
+        if bool(changed_by_rounding(threat.project(delta)[None], levels[name][None]))
+    }
+
+
+def float_column(ledger: pd.DataFrame, name: str) -> str:
+    """Return the column of a ledger of `transfer_predictions` that says what a perturbation does without rounding.
+
+    That is the perturbation's own column where rounding leaves it as it is (or it was not judged without).
+    """
+    return name + FLOAT if name + FLOAT in ledger.columns else name
 
 
 def fooling_rates(ledger: pd.DataFrame, *, denominator: str = HELD_OUT) -> dict[str, Rate]:
     """Return the fooling rate of every perturbation in a ledger of `transfer_predictions`, by its name."""
     clean = ledger["clean"].to_numpy(dtype=np.int64)
-    names = [str(name) for name in ledger.columns if name not in LEDGER_COLUMNS]
+    names = [str(name) for name in ledger.columns if name not in LEDGER_COLUMNS and not str(name).endswith(FLOAT)]
     return {name: fooling_rate(clean, ledger[name].to_numpy(dtype=np.int64), denominator=denominator) for name in names}
 
 

@@ -61,7 +61,8 @@ def classifier_doubts(classifier: Classifier, pixels: Tensor, labels: Tensor | N
             first, second = classifier.logits(sample), classifier.logits(sample)
         # A fault of the outputs spoils the gradients too; the one doubt that names the cause is enough.
         outputs = _randomised(first, second) or _probabilities(first) or _saturated(first)
-        found = [at_handover, outputs or _gradient_doubt(classifier, sample)]
+        gradients = _gradient_doubt(classifier, sample) if classifier.differentiable and outputs is None else None
+        found = [at_handover, outputs, gradients]
         found.append(input_statistics(classifier, sample))
         if labels is not None:
             found.append(preprocessing_doubt(classifier, sample, labels))

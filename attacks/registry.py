@@ -1,7 +1,7 @@
 """Every attack by its name. A new one is a line here; nothing is registered at run time."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, replace
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
@@ -24,6 +24,7 @@ from attacks.universal.patch import PatchUniversal
 from attacks.universal.sga import SgaUniversal
 from attacks.universal.sgd import SgdUniversal
 from wolfhound.errors import PlanError, fault_list
+from wolfhound.plugins import is_plugin, plugged
 
 UNIVERSAL: Mapping[str, type[UniversalAttack]] = MappingProxyType(
     {
@@ -87,7 +88,11 @@ def make_image(name: str, options: Mapping[str, object], *, targeted: bool | Non
         PlanError: no such attack, options that it does not have or cannot use (all of them are listed), or a goal that
             it does not have.
     """
-    made = peer_attack(name, options) if is_peer(name) else _make(IMAGE, "per-image", name, options)
+    made = (
+        peer_attack(name, options)
+        if is_peer(name) and not is_plugin(name)
+        else _make(IMAGE, "per-image", name, options)
+    )
     attack = cast(ImageAttack, made)
     if targeted is None or attack.targeted == targeted:
         return attack
@@ -109,7 +114,7 @@ def make(name: str, options: Mapping[str, object]) -> UniversalAttack | ImageAtt
     Raises:
         PlanError: no such attack, or options that it does not have or cannot use; all of them are listed.
     """
-    if is_peer(name):
+    if is_peer(name) and not is_plugin(name):
         return cast(ImageAttack, peer_attack(name, options))
     everything: dict[str, type] = {**UNIVERSAL, **IMAGE}
     return cast(UniversalAttack | ImageAttack, _make(everything, "universal or per-image", name, options))
@@ -125,9 +130,9 @@ def _options(attack: type) -> tuple[Field[Any], ...]:
 
 
 def _make(table: Mapping[str, type], kind: str, name: str, options: Mapping[str, object]) -> object:
-    if name not in table:
+    attack = _plugged(kind, name) if is_plugin(name) else table.get(name)
+    if attack is None:
         raise PlanError(f"expected a {kind} attack out of {', '.join(sorted(table))}, got {name!r}")
-    attack = table[name]
     hints = get_type_hints(attack)
     known = defaults(attack)
     faults = [f"no option {key!r}" for key in options if key not in known]
@@ -139,6 +144,22 @@ def _make(table: Mapping[str, type], kind: str, name: str, options: Mapping[str,
             faults.append(str(error))
     offer = ", ".join(f"{key}={value!r}" for key, value in known.items())
     raise PlanError(fault_list(f"{name}: the options do not fit (it has, with defaults: {offer}):", faults))
+
+
+def _plugged(kind: str, name: str) -> type:
+    """Return the attack of a plug-in, an attack like our own: a frozen dataclass that implements a protocol.
+
+    Raises:
+        PlanError: there is no such plug-in, or it is no attack of this kind.
+    """
+    attack = plugged("wolfhound.attacks", name)
+    wanted = [method for method, word in (("propose", "per"), ("proposals", "universal")) if word in kind]
+    able = any(callable(getattr(attack, method, None)) for method in wanted)
+    if not isinstance(attack, type) or not is_dataclass(attack) or not able:
+        raise PlanError(
+            f"{name}: expected a {kind} attack (a dataclass with the method {' or '.join(wanted)}), got {attack!r}"
+        )
+    return attack
 
 
 def _fault(key: str, value: object, hint: Any) -> str | None:

@@ -7,6 +7,7 @@ Both ask the classifier in batches of 64 (the peer's default is 10). A second cl
 shows what is spent beside the forward passes. Sides take turns; without the peer, ours alone.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+os.environ["TQDM_DISABLE"] = "1"  # read when the peer's progress bars are imported
 
 from explainers.black_box import lime as ours
 from explainers.black_box.lime import Lime, LimeExplanation

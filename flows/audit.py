@@ -1,60 +1,65 @@
 """The road of one audit, as plain functions: open, measure, conclude, render, seal. Prefect is not needed to run it.
 
-`conduct` names each unit of work that is worth retrying or finding again alone, and hands it to `call`: directly by
-default, as a Prefect task where flows.tasks runs it.
+`conduct` hands the units of flows.waves to `call`, which runs them here by default, as Prefect tasks where flows.tasks
+does, and on other machines where a runner of flows.runners is chosen.
 """
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
+from flows import preflight
+from flows.attack_checks import check_against_classes
 from flows.audit_job import AuditJob
 from flows.batches import record_batch_size
-from flows.bias_stage import bias_entries, bias_findings, probe
-from flows.clean_stage import clean_finding, measure_clean, stored_doubts
+from flows.bias_stage import bias_entries, bias_findings, check_bias
+from flows.clean_stage import clean_finding, stored_doubts
 from flows.comparing import earlier_of, record_comparison
 from flows.conclusion import conclude, image_records
-from flows.environment import machine, versions
-from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
+from flows.environment import machine, packages, versions
+from flows.gradient_check import check_opened
+from flows.group_stage import check_groups, group_findings
+from flows.hypothesis_stage import hypothesis_finding, hypothesis_names
+from flows.inside_stage import check_layers, inside_entries, inside_finding
 from flows.ledgers import csv_bytes
-from flows.natural_stage import measure_natural, natural_entries, natural_finding
+from flows.natural_stage import natural_entries, natural_finding
 from flows.planning import check_against_registries
+from flows.presenting import presentation_of, record_presentation
+from flows.probe_stage import probe_entries, probe_finding
 from flows.replay_findings import direct_column, replay_finding, replay_table
-from flows.replay_stage import check_replayed, read_replayed, replay_entries
+from flows.replay_stage import check_replayed, replay_entries
 from flows.robust_findings import robust_finding
-from flows.robust_stage import attack_robust, robust_entries
-from flows.run_folder import locked
-from flows.steps import StepValue, reused_steps
-from flows.subject_classifiers import describe, layout_of, open_classifier, open_loadable, precision_of
-from flows.table_stage import evaluate, judged_on
-from flows.targeted_stage import fool, targeted_entries, targeted_finding
+from flows.robust_stage import robust_entries
+from flows.run_folder import locked, sweep
+from flows.shared_crafting import check_shareable
+from flows.shortcut_stage import open_shortcut_images, shortcut_entries, shortcut_finding
+from flows.steps import StepValue
+from flows.subject_classifiers import classes_of, describe, layout_of, open_classifier, open_loadable, precision_of
+from flows.targeted_stage import targeted_entries, targeted_finding
+from flows.units import Call, Tally, directly
 from flows.universal_findings import (
     UniversalResults,
     cross_architecture_table,
     transfer_finding,
     universal_finding,
 )
-from flows.universal_stage import craft, universal_entries
+from flows.universal_stage import universal_entries
+from flows.waves import (
+    Found,
+    attack_units,
+    classifier_units,
+    crafted_runs,
+    replayed_files,
+    table_units,
+    targeted_values,
+)
 from reports.render import render
-from wolfhound.evidence import Evidence, Finding, RateTable, RunRecord, Subject
+from wolfhound.evidence import Evidence, Finding, RunRecord
 from wolfhound.progress import Progress, silent
 from wolfhound.tables import rate_frame
 from wolfhound.verdicts import exit_code, overall
-
-
-class Call(Protocol):
-    """Runs one unit of work: `function(*arguments)`, known to people as "kind: label"."""
-
-    def __call__(self, kind: str, label: str, function: Callable[..., StepValue], /, *arguments: Any) -> StepValue: ...
-
-
-def directly(kind: str, label: str, function: Callable[..., StepValue], /, *arguments: Any) -> StepValue:
-    """Run a unit in this very process, without Prefect."""
-    del kind, label
-    return function(*arguments)
 
 
 @dataclass(frozen=True)
@@ -73,10 +78,19 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
         PlanError, DataError, ModelError: bad input; nothing was run.
     """
     check_against_registries(job)
+    check_shareable(job)
     check_replayed(job)
     open_loadable(job, progress=progress)
+    check_against_classes(job)
+    check_opened(job)
     check_layers(job)
+    check_bias(job)
+    check_groups(job)
+    for entry in shortcut_entries(job):
+        open_shortcut_images(job, entry, progress)
     earlier_of(job)
+    presentation_of(job.plan.report)
+    preflight.stop_at_errors(job)
 
 
 def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = silent) -> AuditResult:
@@ -86,20 +100,18 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
         PlanError: another audit holds the run folder.
     """
     with locked(job.root):
-        started, seconds = _now(), dict[str, float]()
+        started, tally = _now(), Tally()
+        sweep(job.root)
         job.store.write("plan.yaml", job.source)
         batch = record_batch_size(job)
-        evidence = conduct(job, call=call, progress=progress, seconds=seconds)
-        record = RunRecord(
-            started,
-            _now(),
-            {**machine(job.device), "batch size": str(batch), **_layouts(job)},
-            versions(),
-            seconds,
-            reused_steps(job.store),
-        )
+        evidence = conduct(job, call=call, progress=progress, tally=tally)
+        job.store.gather()
+        ran_on = {**machine(job.device), "batch size": str(batch), **_layouts(job)}
+        reused = tuple(sorted(tally.reused))
+        record = RunRecord(started, _now(), ran_on, versions(), tally.seconds, reused, packages())
         job.store.write_evidence(evidence, record)
         record_comparison(job)
+        record_presentation(job)
         for table in evidence.tables:
             job.store.write(f"tables/{table.name}.csv", csv_bytes(rate_frame(table)))
         with progress("writing the report", 1) as advance:
@@ -112,59 +124,50 @@ def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = sile
 def _layouts(job: AuditJob) -> dict[str, str]:
     names = job.plan.classifier_names
     layouts = {f"memory layout of {name}": layout_of(job, name) for name in names}
-    return layouts | {f"precision of {name}": precision_of(job, name) for name in names}
+    precisions = {f"precision of {name}": precision_of(job, name) for name in names}
+    return {**layouts, **precisions, **{f"classes of {name}": classes_of(job, name) for name in names}}
 
 
 def conduct(
-    job: AuditJob, *, call: Call = directly, progress: Progress = silent, seconds: dict[str, float] | None = None
+    job: AuditJob, *, call: Call = directly, progress: Progress = silent, tally: Tally | None = None
 ) -> Evidence:
     """Return the evidence of every stage of the plan. Finished steps of the run folder are not done again."""
-    spent = {} if seconds is None else seconds
+    run = partial((tally or Tally()).run, call=call, progress=progress)
+    found = dict(run(classifier_units(job)))
+    found |= run(attack_units(job))
+    crafted, read = crafted_runs(job, found), replayed_files(job)
+    found |= run(table_units(job, crafted, read))
     names = job.plan.classifier_names
-    with _timed(spent, "classifiers"):
-        clean = {name: call("classifier", name, measure_clean, job, name, progress) for name in names}
-    findings: list[Finding] = [clean_finding(job, name, clean[name]) for name in names]
-    with _timed(spent, "universal perturbations"):
-        tables, universal = _universal(job, clean, call=call, progress=progress)
-    with _timed(spent, "per-image attacks"):
-        robust = _robust(job, clean, call=call, progress=progress)
-    with _timed(spent, "targeted fooling"):
-        targeted = _targeted(job, clean, call=call, progress=progress)
-    with _timed(spent, "natural robustness"):
-        natural = _natural(job, clean, call=call, progress=progress)
-    with _timed(spent, "bias probes"):
-        bias = _bias(job, call=call, progress=progress)
-    with _timed(spent, "inside the network"):
-        inside = _inside(job, call=call, progress=progress)
-    subjects = tuple(describe(open_classifier(job, name)) for name in names) + tuple(subject for subject, _ in bias)
-    findings += [*universal, *robust, *targeted, *natural, *(finding for _, finding in bias), *inside]
+    ledgers = {target: found["table", target] for target in names if ("table", target) in found}
+    doubts = {name: stored_doubts(found["classifier", name]) for name in names}
+    results = UniversalResults(crafted, ledgers, doubts)
+    bias = bias_findings({entry.name: (entry, found["bias", entry.name]) for entry in bias_entries(job)})
+    planted = [shortcut_finding(found["shortcut", entry.name]) for entry in shortcut_entries(job)]
+    findings = [
+        *(clean_finding(job, name, found["classifier", name]) for name in names),
+        *_universal(job, results, read),
+        *_attacked(job, found, results),
+        *(finding for _, finding in bias),
+        *(finding for _, finding in planted),
+        *group_findings(job, results, targeted_values(job, found)),
+        *(hypothesis_finding(found["hypotheses", name]) for name in hypothesis_names(job)),
+        *(inside_finding(found["inside", entry.name]) for entry in inside_entries(job)),
+    ]
+    subjects = (
+        *(describe(open_classifier(job, name)) for name in names),
+        *(subject for subject, _ in bias if subject is not None),
+        *(subject for subject, _ in planted),
+    )
+    tables = (
+        *(cross_architecture_table(job, entry, results) for entry in universal_entries(job)),
+        *(replay_table(job, entry, results) for entry in replay_entries(job)),
+    )
     return conclude(job, subjects=subjects, images=image_records(job), findings=findings, tables=tables)
 
 
-def _universal(
-    job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress
-) -> tuple[tuple[RateTable, ...], list[Finding]]:
-    entries, replayed = universal_entries(job), replay_entries(job)
-    crafted = {
-        entry.column(source): [
-            call("universal", f"{entry.name}/{source}/{run + 1}", craft, job, entry, source, run, progress)
-            for run in range(entry.section.seeds)
-        ]
-        for entry in entries
-        for source in entry.sources
-    }
-    read = {entry.column(source): read_replayed(job, entry, source) for entry in replayed for source in entry.sources}
-    aimed_at = {target for entry in entries for target in entry.targets}
-    aimed_at |= {target for entry in replayed for target in entry.targets}
-    ledgers = {
-        target: call(
-            "table", target, evaluate, job, target, judged_on(target, entries, crafted, replayed, read), progress
-        )
-        for target in job.plan.classifier_names
-        if target in aimed_at
-    }
-    results = UniversalResults(crafted, ledgers, {name: stored_doubts(value) for name, value in clean.items()})
-    findings = [
+def _universal(job: AuditJob, results: UniversalResults, read: Mapping[str, StepValue]) -> list[Finding]:
+    entries = universal_entries(job)
+    crafted = [
         universal_finding(job, entry, source, target, results)
         for entry in entries
         for source in entry.sources
@@ -173,59 +176,24 @@ def _universal(
     transfers = [transfer_finding(job, entry, target, results) for entry in entries for target in entry.targets]
     replays = [
         replay_finding(job, entry, target, results, read, direct=direct_column(entries, entry, target))
-        for entry in replayed
+        for entry in replay_entries(job)
         for target in entry.targets
     ]
-    tables = (
-        *(cross_architecture_table(job, entry, results) for entry in entries),
-        *(replay_table(job, entry, results) for entry in replayed),
-    )
-    return tables, [*findings, *(finding for finding in transfers if finding is not None), *replays]
+    return [*crafted, *(finding for finding in transfers if finding is not None), *replays]
 
 
-def _robust(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress) -> list[Finding]:
-    findings = []
-    for entry in robust_entries(job):
-        for name in entry.classifiers:
-            value = call("robust", f"{entry.name}/{name}", attack_robust, job, entry, name, progress)
-            findings.append(robust_finding(job, entry, name, value, stored_doubts(clean[name])))
-    return findings
-
-
-def _targeted(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress) -> list[Finding]:
-    findings = []
-    for entry in targeted_entries(job):
-        for name in entry.classifiers:
-            value = call("targeted", f"{entry.name}/{name}", fool, job, entry, name, progress)
-            findings.append(targeted_finding(job, entry, name, value, stored_doubts(clean[name])))
-    return findings
-
-
-def _natural(job: AuditJob, clean: dict[str, StepValue], *, call: Call, progress: Progress) -> list[Finding]:
-    findings = []
-    for entry in natural_entries(job):
-        for name in entry.classifiers:
-            value = call("natural", f"{entry.name}/{name}", measure_natural, job, entry, name, progress)
-            findings.append(natural_finding(job, entry, name, value, stored_doubts(clean[name])))
-    return findings
-
-
-def _bias(job: AuditJob, *, call: Call, progress: Progress) -> list[tuple[Subject, Finding]]:
-    values = {e.name: (e, call("bias", e.name, probe, job, e, progress)) for e in bias_entries(job)}
-    return bias_findings(values)
-
-
-def _inside(job: AuditJob, *, call: Call, progress: Progress) -> list[Finding]:
-    return [inside_finding(call("inside", e.name, look_inside, job, e, progress)) for e in inside_entries(job)]
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    begun = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[name] = round(time.monotonic() - begun, 2)
+def _attacked(job: AuditJob, found: Found, results: UniversalResults) -> list[Finding]:
+    stages: list[tuple[str, Any, Any]] = [
+        *(("robust", robust_finding, entry) for entry in robust_entries(job)),
+        *(("targeted", targeted_finding, entry) for entry in targeted_entries(job)),
+        *(("natural", natural_finding, entry) for entry in natural_entries(job)),
+        *(("probe", probe_finding, entry) for entry in probe_entries(job)),
+    ]
+    return [
+        finding(job, entry, name, found[kind, f"{entry.name}/{name}"], results.doubts[name])
+        for kind, finding, entry in stages
+        for name in entry.classifiers
+    ]
 
 
 def _now() -> str:

@@ -4,15 +4,24 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
+from flows.execution import Execution
+from flows.shared_store import SharedStore, shared_url
 from flows.steps import Step
 from reports.signing.choice import SigningChoice
 from wolfhound.plan import AuditPlan
 from wolfhound.plan_reading import PlanFile, parse_plan
 from wolfhound.store import EvidenceStore, sha256
+
+
+class JobSettings(TypedDict):
+    """Those of an audit job's attributes that come from how it is executed."""
+
+    shared: str
+    crafting_processes: int
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,9 @@ class AuditJob:
         cache: decoded images and trained demonstration classifiers; shared by audits.
         command: how a person runs it again, as findings print it.
         signing: whose key signs the report; None leaves it unsigned.
+        crafting_processes: how many processes share the crafting of a universal perturbation.
+        shared: URL at which the run folder is kept as well; empty where all processes share a disk.
+        run_id: tells apart the runs that one process serves; nothing that is measured depends on it.
     """
 
     source: bytes
@@ -34,6 +46,9 @@ class AuditJob:
     cache: Path
     command: str
     signing: SigningChoice | None = None
+    run_id: str = ""
+    shared: str = ""
+    crafting_processes: int = 1
 
     @property
     def plan(self) -> AuditPlan:
@@ -43,7 +58,7 @@ class AuditJob:
     @property
     def store(self) -> EvidenceStore:
         """The run folder's store."""
-        return EvidenceStore(self.root)
+        return SharedStore(self.root, self.shared) if self.shared else EvidenceStore(self.root)
 
     @property
     def plan_sha256(self) -> str:
@@ -74,13 +89,35 @@ class AuditJob:
         return Step(self.store, name, depends)
 
 
+def job_settings(execution: Execution, root: Path) -> JobSettings:
+    """Return what of an execution a job into `root` has to know.
+
+    Raises:
+        PlanError: a store of a protocol that is not known or not installed.
+    """
+    return {
+        "shared": shared_url(execution.store, root),
+        "crafting_processes": execution.crafting_processes,
+    }
+
+
 def job_of(
-    plan: PlanFile, command: str, *, output: Path | None, cache: Path, signing: SigningChoice | None = None
+    plan: PlanFile,
+    command: str,
+    *,
+    output: Path | None,
+    cache: Path,
+    signing: SigningChoice | None = None,
+    execution: Execution | None = None,
 ) -> AuditJob:
-    """Return the job of a plan that was read: into `output`, else where the plan says, else runs/NAME."""
+    """Return the job of a plan that was read: into `output`, else where the plan says, else runs/NAME.
+
+    Raises:
+        PlanError: a store of a protocol that is not known or not installed.
+    """
     folder = plan.path.resolve().parent if plan.path else Path.cwd()
     root = (output or plan.plan.output or Path("runs") / plan.plan.name).resolve()
-    return AuditJob(plan.source, folder, root, cache, command, signing)
+    return AuditJob(plan.source, folder, root, cache, command, signing, **job_settings(execution or Execution(), root))
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,7 @@
 """How many images go through a network at once: as the plan says, or as many as fit into the memory.
 
 Results do not depend on it (beyond rounding), so a batch size found on one machine and another one on the next give the
-same audit. It is found once a process and stated in the run record.
+same audit. It is found once a run and stated in the run record.
 """
 
 from flows.audit_job import AuditJob
@@ -31,7 +31,7 @@ def batch_size(job: AuditJob) -> int:
     wanted = job.plan.batch_size
     if wanted != "auto":
         return wanted
-    found: int = once((job, "batch size"), lambda: _as_before(job, _fitting(job)))
+    found: int = once(job, ("batch size",), lambda: _as_before(job, _fitting(job)))
     return found
 
 
@@ -55,7 +55,8 @@ def _record(job: AuditJob) -> Step:
 def footprint_of(job: AuditJob, name: str) -> Footprint:
     """Return what one classifier takes for an image of the plan's set."""
     taken: Footprint = once(
-        (job, "footprint", name),
+        job,
+        ("footprint", name),
         lambda: footprint(open_classifier(job, name).to(job.device), open_splits(job).whole.size),
     )
     return taken

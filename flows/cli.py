@@ -8,17 +8,19 @@ import json
 import os
 import sys
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import explain_command, gate_commands, init_command, process_settings, signing_commands
+from flows import explain_command, gate_commands, init_command, process_settings, serve_command, signing_commands
+from flows.execution import HERE, Execution
 from flows.signing_commands import Certificate, Chain, Key, LongTerm, Timestamp, Trust
 from flows.storage import check_writable, storage_fault
 from reports.signing.choice import SigningChoice
 from wolfhound import __version__
-from wolfhound.errors import WolfhoundError
+from wolfhound.errors import PlanError, WolfhoundError
 from wolfhound.plan import AuditPlan
 from wolfhound.plan_reading import PlanFile, parse_plan, read_plan
 
@@ -51,6 +53,35 @@ Cache = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
 Plain = Annotated[bool, typer.Option("--without-prefect", help="Call the steps directly, without a Prefect flow.")]
+Runner = Annotated[
+    str,
+    typer.Option(
+        envvar="WOLFHOUND_RUNNER", help="Where units run: here, processes:N, dask:ADDRESS, ray or ray:ADDRESS."
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads-per-unit", envvar="WOLFHOUND_THREADS_PER_UNIT", help="Torch threads of a unit.")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option("--unit-timeout", envvar="WOLFHOUND_UNIT_TIMEOUT", help="Minutes that one unit may take."),
+]
+Store = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="WOLFHOUND_STORE",
+        help="URL under which the run folder is kept as well, for workers without a common disk: s3://bucket/audits.",
+    ),
+]
+Crafting = Annotated[
+    int,
+    typer.Option(
+        "--crafting-processes",
+        envvar="WOLFHOUND_CRAFTING_PROCESSES",
+        help="How many processes, or GPUs, share the crafting of one universal perturbation.",
+    ),
+]
 
 
 def main() -> None:
@@ -100,13 +131,30 @@ def run(
     timestamp: Timestamp = "",
     long_term: LongTerm = False,
     trust: Trust = None,
+    runner: Runner = HERE,
+    threads_per_unit: Threads = None,
+    unit_timeout: Timeout = None,
+    store: Store = "",
+    crafting_processes: Crafting = 1,
 ) -> None:
     """Run an audit plan to its report, going on where an earlier run of it broke off."""
     command = f"wolfhound run {plan.name}"
     signing = signing_commands.chosen(key, certificate, chain, timestamp, trust, long_term=long_term)
-    raise typer.Exit(
-        _audit(read_plan(plan), command, output, cache, quiet=quiet, plain=without_prefect, signing=signing)
+    execution = Execution(runner, threads_per_unit, unit_timeout, store, crafting_processes)
+    if without_prefect and execution.needs_prefect:
+        raise PlanError("expected --runner, --threads-per-unit and --unit-timeout only with Prefect")
+    read = read_plan(plan)
+    code = _audit(
+        read,
+        command,
+        output,
+        cache,
+        quiet=quiet,
+        plain=without_prefect,
+        signing=signing,
+        execution=execution,
     )
+    raise typer.Exit(code)
 
 
 @app.command(epilog=_CODES)
@@ -131,31 +179,24 @@ def _audit(
     quiet: bool,
     plain: bool,
     signing: SigningChoice | None = None,
+    execution: Execution = Execution(),  # noqa: B008 (frozen)
 ) -> int:
     """Run an audit and return its exit code: bad input is told apart from a run that broke off."""
+    execution.check_server()
     wanted_cache = (cache or plan.plan.cache or default_cache()).resolve()
     process_settings.configure(wanted_cache, prefect=not plain)
     process_settings.interrupt_on_termination()
-    from flows import preflight
     from flows.audit import prepare
     from flows.audit_job import job_of
-    from flows.budgeting import budget_lines
-    from flows.console import console_progress, say
+    from flows.console import console_progress
     from flows.summary import summary_lines
 
-    job = job_of(plan, command, output=output, cache=wanted_cache, signing=signing)
+    job = job_of(plan, command, output=output, cache=wanted_cache, signing=signing, execution=execution)
     check_writable(job.root)
     prepare(job, progress=console_progress(quiet=quiet))
-    preflight.stop_at_errors(job)
-    for notice in preflight.notices(job):
-        if notice.severity != "note":
-            say(f"{notice.severity}: {notice.text}")
-    if not quiet:
-        say(f"auditing {len(job.plan.classifiers)} classifier(s) into {job.root}")
-        for line in budget_lines(job):
-            say(line)
+    _announce(job, quiet=quiet)
     try:
-        result = _run(job, quiet=quiet, plain=plain)
+        result = _run(job, quiet=quiet, plain=plain, execution=execution)
     except (Exception, KeyboardInterrupt) as error:
         return _broke_off(error, command)
     for line in summary_lines(result, job.root):
@@ -163,7 +204,23 @@ def _audit(
     return result.exit_code
 
 
-def _run(job: "AuditJob", *, quiet: bool, plain: bool) -> "AuditResult":
+def _announce(job: "AuditJob", *, quiet: bool) -> None:
+    """Say what the preflight saw, what is used again and what the rest will cost; if `quiet`, only the first."""
+    from flows import preflight
+    from flows.budgeting import budget_lines
+    from flows.console import say
+    from flows.reuse import reuse_lines
+
+    for notice in preflight.notices(job):
+        if notice.severity != "note":
+            say(f"{notice.severity}: {notice.text}")
+    if not quiet:
+        say(f"auditing {len(job.plan.classifiers)} classifier(s) into {job.root}")
+        for line in chain(reuse_lines(job), budget_lines(job)):
+            say(line)
+
+
+def _run(job: "AuditJob", *, quiet: bool, plain: bool, execution: Execution) -> "AuditResult":
     if plain:
         from flows.audit import run_audit
         from flows.console import console_progress
@@ -171,12 +228,10 @@ def _run(job: "AuditJob", *, quiet: bool, plain: bool) -> "AuditResult":
         return run_audit(job, progress=console_progress(quiet=quiet))
     from flows.tasks import run_audit_flow
 
-    return run_audit_flow(job, quiet=quiet)
+    return run_audit_flow(job, quiet=quiet, execution=execution)
 
 
 def _broke_off(error: BaseException, command: str) -> int:
-    from wolfhound.errors import PlanError
-
     if isinstance(error, PlanError):
         _fail(str(error))
         return BAD_INPUT
@@ -256,10 +311,12 @@ def plan_check(plan: Annotated[Path, typer.Argument(help="The audit plan, a YAML
     """Check a plan without running anything: keys, values, names, attacks and their options."""
     from flows.audit_job import AuditJob
     from flows.planning import check_against_registries
+    from flows.presenting import presentation_of
 
     read = read_plan(plan)
     job = AuditJob(read.source, plan.resolve().parent, Path(), Path(), "")
     check_against_registries(job)
+    presentation_of(job.plan.report)
     parts = ("universal", "replay", "robust", "targeted", "natural", "bias", "inside")
     counted = ", ".join(f"{len(getattr(read.plan, part))} {part}" for part in parts if getattr(read.plan, part))
     typer.echo(
@@ -277,7 +334,14 @@ def plan_schema() -> None:
 app.command()(init_command.init)
 app.command("explain", epilog=explain_command.EPILOG)(explain_command.explain)
 app.command()(signing_commands.sign)
-for command in (gate_commands.export, gate_commands.compare, gate_commands.approve, gate_commands.history):
+app.command()(serve_command.serve)
+for command in (
+    gate_commands.export,
+    gate_commands.compare,
+    gate_commands.approve,
+    gate_commands.history,
+    gate_commands.mlflow,
+):
     app.command()(command)
 app.add_typer(signing_commands.keys_app, name="keys")
 

@@ -6,6 +6,7 @@ from attacks.per_image.standard import ENSEMBLES
 from attacks.registry import make_image
 from flows import preflight
 from flows.audit_job import AuditJob
+from flows.bias_controls import failed_control_criteria
 from flows.subject_images import open_splits
 from wolfhound.evidence import Criterion, Evidence, Finding, ImageRecord, RateTable, Subject
 from wolfhound.images import ImageSet
@@ -35,6 +36,7 @@ def conclude(
 ) -> Evidence:
     """Return the evidence document with every criterion of the plan judged."""
     criteria = tuple(_criterion(job, section) for section in job.plan.criteria)
+    criteria += failed_control_criteria(findings)
     demonstration = any(section.source == "demonstration" for section in job.plan.classifiers)
     return Evidence(
         name=job.plan.name,

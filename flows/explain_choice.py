@@ -12,6 +12,7 @@ from explainers.base import Targets
 from explainers.cams.cam import RULES
 from explainers.registry import EXPLAINERS
 from wolfhound.errors import PlanError, fault_list
+from wolfhound.plugins import is_plugin
 
 FAMILY = "cam-family"
 PREDICTED = "predicted"
@@ -32,10 +33,14 @@ def chosen_methods(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         PlanError: names that there are not, each with the nearest ones.
     """
-    faults = [_unknown("method", name, [FAMILY, *EXPLAINERS]) for name in names if name not in (FAMILY, *EXPLAINERS)]
+    faults = [_unknown("method", name, [FAMILY, *EXPLAINERS]) for name in names if not _offered(name)]
     if faults or not names:
         raise PlanError(fault_list(f"expected methods out of {FAMILY}, {', '.join(EXPLAINERS)}:", faults))
     return tuple(dict.fromkeys(one for name in names for one in (RULES if name == FAMILY else (name,))))
+
+
+def _offered(name: str) -> bool:
+    return name in (FAMILY, *EXPLAINERS) or is_plugin(name)
 
 
 def class_index(text: str, names: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ from explainers.base import Maps
 from explainers.checks.randomisation import RandomisationCheck
 from explainers.drawing.figures import Heading, Remark, draw
 from explainers.drawing.sheets import Panel, explanation_sheet
+from explainers.drawing.titles import method_title
 from flows.explaining import Explanation
 from wolfhound.store import file_sha256, write_atomically
 
@@ -23,11 +24,15 @@ CORRELATE = "A heat map is a correlate, not a cause: only a changed image shows 
 _DIGEST = re.compile(r"(SHA-256 [0-9a-f]{16})[0-9a-f]{48}")
 
 
-def verdict_line(maps: Maps, check: RandomisationCheck | None, explanation: Explanation) -> Remark:
-    """Return what a figure says of the sanity check of one method and layer."""
-    where = f"{maps.method}, layer {maps.layer}" if maps.layer else maps.method
+def verdict_lines(explanation: Explanation) -> list[Remark]:
+    """Return what is known of every method and layer; where nothing was checked, one line says it of all."""
     if not explanation.checked:
-        return Remark(f"{where}: randomisation check not run, so nothing is known of its dependence on the weights")
+        return [Remark("Randomisation check not run: whether the maps depend on the learned weights is not known.")]
+    return [_verdict(maps, explanation.checks.get(key)) for key, maps in explanation.maps[0].items()]
+
+
+def _verdict(maps: Maps, check: RandomisationCheck | None) -> Remark:
+    where = f"{method_title(maps.method)}, layer {maps.layer}" if maps.layer else method_title(maps.method)
     if check is None:
         return Remark(f"{where}: randomisation check impossible, the maps are constant", False)
     return Remark(f"{where}: {check.text}", check.passed)
@@ -41,11 +46,10 @@ def figure_of(explanation: Explanation, image: int, *, format: Literal["png", "s
         share = 100 * float(explanation.probabilities[image, index])
         row = Heading(names[index], f"class {index}, {share:.1f} %{_contrast(explanation)}")
         panels += [
-            Panel(row, Heading(maps.method, maps.layer or "no layer"), maps.raw[image])
+            Panel(row, Heading(method_title(maps.method), maps.layer or "no layer"), maps.raw[image])
             for maps in explanation.maps[slot].values()
         ]
     cautions = dict.fromkeys(maps.caution for maps in explanation.maps[0].values() if maps.caution)
-    lines = [verdict_line(maps, explanation.checks.get(key), explanation) for key, maps in explanation.maps[0].items()]
     two = (
         (names[classes[0]], names[classes[1]]) if len(classes) == 2 and names[classes[0]] != names[classes[1]] else None
     )
@@ -54,7 +58,7 @@ def figure_of(explanation: Explanation, image: int, *, format: Literal["png", "s
         panels,
         title=f"{explanation.files[image].name}: {explanation.classifier.name} says {_top(explanation, image, 1)}",
         subtitle=_DIGEST.sub(r"\1…", f"{explanation.classifier.architecture}; {explanation.classifier.provenance}"),
-        remarks=[*lines, *(Remark(caution) for caution in cautions), Remark(CORRELATE)],
+        remarks=[*verdict_lines(explanation), *(Remark(caution) for caution in cautions), Remark(CORRELATE)],
         difference=two,
     )
     return draw(sheet, format=format)
@@ -88,8 +92,7 @@ def summary_lines(explanation: Explanation) -> list[str]:
             lines.append(f"  explained: {names[index]}{rival} (class {index}, {share:.1f} %)")
     if explanation.checked:
         lines.append(f"checked on {explanation.checked}:")
-    for key, maps in explanation.maps[0].items():
-        remark = verdict_line(maps, explanation.checks.get(key), explanation)
+    for remark in verdict_lines(explanation):
         mark = {True: "+", False: "x", None: "-"}[remark.holds]
         lines.append(f"  {mark} {remark.text}")
     return lines

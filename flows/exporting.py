@@ -8,6 +8,7 @@ from wolfhound.errors import PlanError
 from wolfhound.finished import read_finished
 from wolfhound.outputs import github, gitlab
 from wolfhound.outputs.junit import junit
+from wolfhound.outputs.openlineage import openlineage
 from wolfhound.outputs.sarif import criterion_lines, sarif
 from wolfhound.result import Result, dump_result, metrics
 from wolfhound.store import write_atomically
@@ -61,4 +62,6 @@ def _files(form: str, result: Result, plan: bytes, plan_path: str) -> dict[str, 
             return {"summary.md": github.summary(result).encode()}
         case "gitlab":
             return {"junit.xml": junit(result), "wolfhound.env": gitlab.dotenv(result)}
-    raise PlanError(f"expected a format out of json, junit, sarif, metrics, github, gitlab, got {form!r}")
+        case "openlineage":
+            return {"openlineage.ndjson": openlineage(result, namespace="wolfhound")}
+    raise PlanError(f"expected a format out of json, junit, sarif, metrics, github, gitlab, openlineage, got {form!r}")

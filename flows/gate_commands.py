@@ -26,6 +26,7 @@ class Format(StrEnum):
     METRICS = "metrics"
     GITHUB = "github"
     GITLAB = "gitlab"
+    OPENLINEAGE = "openlineage"
 
 
 def export(
@@ -42,7 +43,7 @@ def export(
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit as the audit did, not with 0.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of result.json.")] = False,
 ) -> None:
-    """Write a finished run's results for machines: JSON, JUnit, SARIF, metrics, GitHub, GitLab."""
+    """Write a finished run's results for machines: JSON, JUnit, SARIF, metrics, GitHub, GitLab, OpenLineage."""
     from flows.exporting import export_run
     from wolfhound.result import result_schema
 
@@ -116,3 +117,18 @@ def history(
         write_atomically(svg, history_plot(rows))
     if html is not None:
         write_atomically(html, history_page(rows).encode())
+
+
+def mlflow(
+    run_folder: Run,
+    experiment: Annotated[
+        str, typer.Option("--experiment", help="The experiment of MLflow, made where it is missing.")
+    ],
+    model: Annotated[str, typer.Option("--model", help="A registered model, whose version gets the verdict.")] = "",
+    version: Annotated[str, typer.Option("--version", help="The audited version of that model.")] = "",
+) -> None:
+    """Log a finished run in MLflow, once: rates, files, the verdict as tags. MLFLOW_TRACKING_URI says where."""
+    from flows.mlflow_logging import log_run
+
+    run_id = log_run(run_folder, experiment=experiment, model=model, version=version)
+    typer.echo(f"logged  {run_folder} as run {run_id}")

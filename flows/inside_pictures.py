@@ -10,6 +10,7 @@ from explainers.base import Maps, Targets
 from explainers.checks.ranking import grow
 from explainers.drawing.overlay import fade, picture
 from explainers.drawing.sheets import contact_sheet
+from explainers.drawing.titles import method_title
 from explainers.inside.filters import first_layer_filters
 from explainers.inside.patches import Patches, StrongestPlaces, cut_patches, drive_patches, strongest_places
 from flows.pictures import store_picture
@@ -70,7 +71,8 @@ def maps_gallery(
             alt=f"An image of {label}, predicted {seen}.",
         )
         rows.append((original, *(_map_picture(store, image, found, index, seen, size) for found in maps.values())))
-    named = [f"{found.method}, layer {found.layer}" if found.layer else found.method for found in maps.values()]
+    titles = {key: method_title(found.method) for key, found in maps.items()}
+    named = [f"{titles[key]}, layer {found.layer}" if found.layer else titles[key] for key, found in maps.items()]
     checked = "; ".join(f"{name}: {verdicts[key]}" for name, key in zip(named, maps, strict=True))
     note = (
         "Bright places speak for the predicted class, from 0 to each map's own largest value (in the caption); what "
@@ -86,12 +88,12 @@ def _map_picture(
     raw = grow(maps.raw[index : index + 1], size=size)[0].float()
     top = float(raw.max())
     heat = (raw / top).clamp(0, 1) if top > 0 else torch.zeros_like(raw)
-    worth = f"max {top:.3g}" if top > 0 else "nothing speaks for it"
+    method, worth = method_title(maps.method), f"max {top:.3g}" if top > 0 else "nothing speaks for it"
     return store_picture(
         store,
         fade(image, heat, size=size),
-        caption=f"{maps.method} for {seen}, {worth}",
-        alt=f"The image in grey under its {maps.method} map for {seen}: bright where the map is large. {worth}.",
+        caption=f"{method} for {seen}, {worth}",
+        alt=f"The image in grey under its {method} map for {seen}: bright where the map is large. {worth}.",
     )
 
 

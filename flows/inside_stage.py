@@ -15,6 +15,7 @@ from explainers.base import Maps, Targets
 from explainers.checks.baselines import BASELINES
 from explainers.checks.comparison import HIGH_IS_GOOD, Comparison, compare
 from explainers.checks.randomisation import RandomisationCheck
+from explainers.drawing.titles import method_title
 from explainers.hooks import find_layer
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
@@ -154,7 +155,7 @@ class _Look:
                 try:
                     found |= maps_of(self.classifier, pixels, targets, [(method, layer)])
                 except ModelError as error:
-                    refused[f"{method}, layer {layer}" if layer else method] = str(error)
+                    refused[f"{method_title(method)}, layer {layer}" if layer else method_title(method)] = str(error)
         return found, refused
 
     def _checks(
@@ -231,7 +232,7 @@ class _Look:
 
 
 def _shown(maps: Maps) -> str:
-    return f"{maps.method}, {maps.layer}" if maps.layer else maps.method
+    return f"{method_title(maps.method)}, {maps.layer}" if maps.layer else method_title(maps.method)
 
 
 def _claim(name: str, maps: Mapping[Key, Maps], checks: Mapping[Key, RandomisationCheck | None]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from attacks.doubts import transfer_stronger
+from attacks.judge import float_column
 from flows.audit_job import AuditJob
 from flows.ledgers import column
 from flows.replay_stage import ReplayEntry
@@ -15,6 +16,8 @@ from flows.universal_stage import UniversalEntry
 from wolfhound.counting import Counted, differs
 from wolfhound.evidence import Doubt, Finding, RateTable
 from wolfhound.metrics import fooling_rate
+
+AS_DELIVERED = "as 8-bit images; beside it the worst file's perturbation in floating point, before it is rounded"
 
 
 def replay_table(job: AuditJob, entry: ReplayEntry, results: UniversalResults) -> RateTable:
@@ -56,13 +59,14 @@ def replay_finding(
     rates = {f"file {source}": fooling_rate(clean, column(ledger, entry.column(source))) for source in entry.sources}
     worst = max(entry.sources, key=lambda source: rates[f"file {source}"].share)
     top, noise = rates[f"file {worst}"], fooling_rate(clean, column(ledger, noise_column(entry.threat)))
+    in_float = fooling_rate(clean, column(ledger, float_column(ledger, entry.column(worst))))
     return Finding(
         id=f"transfer/{entry.name}/{target}",
         kind="transfer",
         subject=target,
         title=f"Replayed perturbations on {target}",
         claim=(
-            f"Of {len(entry.sources)} perturbation(s) read from files, {worst} changed the prediction of {target} most "
+            f"Of the perturbations read from files ({len(entry.sources)}), {worst} changed the prediction of {target} most "
             f"often: on {top.successes} of {top.total} held-out images. The attacker needs no access to the network."
         ),
         knowledge="transfer",
@@ -70,11 +74,12 @@ def replay_finding(
             "attack": "replay of published or earlier perturbations",
             "threat": entry.threat.text,
             "worst source": f"{worst} (the largest of {len(rates)}; its interval is not corrected for the choice)",
+            "judged": AS_DELIVERED,
             **_files(entry, read),
         },
-        rates={"worst_transfer": top, "noise_control": noise, **rates},
+        rates={"worst_transfer": top, "worst_transfer_float": in_float, "noise_control": noise, **rates},
         controls=("noise_control",),
-        counted=_counted(entry, ledger_name(target), worst),
+        counted=_counted(entry, ledger, ledger_name(target), worst),
         ledgers={ledger_name(target): unpack(results.ledgers[target]["ledger"])},
         artefacts={source: unpack(read[entry.column(source)]["deltas"]) for source in entry.sources},
         reproduce=job.command,
@@ -82,12 +87,14 @@ def replay_finding(
     )
 
 
-def _counted(entry: ReplayEntry, ledger: str, worst: str) -> dict[str, Counted]:
-    rules = {
-        f"file {source}": Counted(ledger, ((differs("clean", entry.column(source)),),)) for source in entry.sources
+def _counted(entry: ReplayEntry, ledger: pd.DataFrame, name: str, worst: str) -> dict[str, Counted]:
+    rules = {f"file {source}": Counted(name, ((differs("clean", entry.column(source)),),)) for source in entry.sources}
+    return {
+        "worst_transfer": rules[f"file {worst}"],
+        "worst_transfer_float": Counted(name, ((differs("clean", float_column(ledger, entry.column(worst))),),)),
+        "noise_control": Counted(name, ((differs("clean", noise_column(entry.threat)),),)),
+        **rules,
     }
-    noise = Counted(ledger, ((differs("clean", noise_column(entry.threat)),),))
-    return {"worst_transfer": rules[f"file {worst}"], "noise_control": noise, **rules}
 
 
 def _ahead_of(direct: str | None, replayed: str, ledger: pd.DataFrame, *, name: str) -> tuple[Doubt, ...]:

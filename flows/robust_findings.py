@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 
-from attacks.doubts import above_chance, black_box_stronger, epsilon_zero_doubt, not_monotone, still_rising
+from attacks.doubts import above_chance, black_box_stronger, epsilon_zero_doubt, not_monotone, not_started, still_rising
 from attacks.per_image.curves import SizeCurve
-from attacks.per_image.standard import ENSEMBLES, clean_accuracy, robust_accuracy
+from attacks.per_image.standard import ENSEMBLES, clean_accuracy, robust_accuracy, robust_accuracy_float
 from flows.audit_job import AuditJob
 from flows.ledgers import column, read_csv
 from flows.robust_stage import RobustEntry, attacked_images, iterations_of, made, sizes_of
 from flows.steps import StepValue, unpack
 from flows.targeted_pictures import attack_gallery
-from wolfhound.counting import Counted, holds, same
+from wolfhound.counting import Case, Counted, holds, same
 from wolfhound.evidence import Artefact, AttackCheck, Doubt, Finding, Quantity
 from wolfhound.metrics import Predictions
 from wolfhound.statistics import Rate
@@ -23,6 +23,7 @@ from wolfhound.statistics import Rate
 ATTACKED = "attacked images"
 PER_IMAGE = "per image"
 RIGHT = "attacked images that were right when clean"
+AS_DELIVERED = "after rounding to an 8-bit image; in floating point: also counting versions that succeed before it"
 
 
 def robust_finding(
@@ -62,14 +63,16 @@ def robust_finding(
 
 def _rates(entry: RobustEntry, ledger: pd.DataFrame) -> dict[str, Rate]:
     if entry.section.ensemble is not None:
-        clean, robust = clean_accuracy(ledger), robust_accuracy(ledger)
+        clean, robust, in_float = clean_accuracy(ledger), robust_accuracy(ledger), robust_accuracy_float(ledger)
     else:
         right = column(ledger, "clean") == column(ledger, "label")
         stands = right & ~ledger["success"].to_numpy(bool)
-        clean, robust = (Rate(int(kept.sum()), len(ledger), ATTACKED) for kept in (right, stands))
+        both = stands & ~ledger["success_float"].to_numpy(bool)
+        clean, robust, in_float = (Rate(int(kept.sum()), len(ledger), ATTACKED) for kept in (right, stands, both))
     broken = Rate(clean.successes - robust.successes, clean.successes, RIGHT)
     return {
         "robust_accuracy": Rate(robust.successes, robust.total, ATTACKED),
+        "robust_accuracy_float": Rate(in_float.successes, in_float.total, ATTACKED),
         "attack_success": broken,
         "accuracy_without_attack": Rate(clean.successes, clean.total, ATTACKED),
     }
@@ -77,11 +80,14 @@ def _rates(entry: RobustEntry, ledger: pd.DataFrame) -> dict[str, Rate]:
 
 def _counted(entry: RobustEntry) -> dict[str, Counted]:
     right = same("clean", "label")
-    stands, broken = (holds("robust", True), holds("robust", False))
+    stands, broken = holds("robust", True), holds("robust", False)
+    both: Case = (right, holds("robust_float", True))
     if entry.section.ensemble is None:
-        stands, broken = (holds("success", False), holds("success", True))
+        stands, broken = holds("success", False), holds("success", True)
+        both = (right, stands, holds("success_float", False))
     return {
         "robust_accuracy": Counted(PER_IMAGE, ((right, stands),)),
+        "robust_accuracy_float": Counted(PER_IMAGE, (both,)),
         "attack_success": Counted(PER_IMAGE, ((broken,),), total=(right,)),
         "accuracy_without_attack": Counted(PER_IMAGE, ((right,),)),
     }
@@ -95,14 +101,16 @@ def _conditions(entry: RobustEntry, value: StepValue, images: int) -> dict[str, 
         "settings": value["settings"],
         "threat": entry.threat.text,
         "images": f"the first {images} of the report split in the order of their hashes",
-        "judged": "after rounding to an 8-bit image",
+        "judged": AS_DELIVERED,
         "seed": str(value["seed"]),
     }
 
 
 def _quantities(ledger: pd.DataFrame, curve: SizeCurve | None) -> dict[str, Quantity]:
     found: dict[str, Quantity] = {}
-    hits = ledger[ledger["success"].to_numpy(bool)] if "success" in ledger else ledger[ledger["attack"] != ""]
+    fallen = ledger["success"].to_numpy(bool) if "success" in ledger else (ledger["attack"] != "").to_numpy()
+    # An image that is wrong when clean needed no perturbation: its size of 0 would pull the medians down.
+    hits = ledger[fallen & (column(ledger, "clean") == column(ledger, "label"))]
     for name, unit, meaning in (
         ("linf", "of [0, 1]", "median largest change of a pixel, successful images"),
         ("l2", "on [0, 1]", "median Euclidean length, successful images"),
@@ -151,6 +159,8 @@ def _doubts(job: AuditJob, entry: RobustEntry, ledger: pd.DataFrame, value: Step
     found = _check_doubts(job, entry, value["checks"])
     if entry.section.ensemble is not None:
         found.append(_black_box_doubt(ledger, value["access"]))
+    elif entry.section.surrogate is None and hasattr(made(job, entry), "starts"):
+        found.append(not_started(ledger, name=entry.title))
     return tuple(doubt for doubt in found if doubt is not None)
 
 
@@ -179,17 +189,22 @@ def _checks(checks: Mapping[str, Any], doubts: set[str]) -> tuple[AttackCheck, .
         return ()
     total, clean = checks["images"], _integers(checks["clean"])
     changed = int((_integers(checks["zero"]["adversarial"]) != _integers(checks["again"])).sum())
-    hits = {name: sum(checks[name]["success"]) for name in ("once", "twice", "large") if name in checks}
+    right = clean == _integers(checks["labels"])
+    hits = {
+        name: int((np.array(checks[name]["success"], bool) & right).sum())
+        for name in ("once", "twice", "large")
+        if name in checks
+    }
     again = int((_integers(checks["again"]) != clean).sum())
     rows = [("two clean passes", f"{again} of {total} predictions differ", "epsilon-zero" if again else "")]
     told = f"{changed} of {total} predictions differ from the clean ones"
     rows.append(("epsilon 0", told, "epsilon-zero" if changed else ""))
     if "twice" in hits:
-        told = f"{hits['twice']} of {total} images fooled, {hits['once']} with the iterations of the plan"
+        told = f"{hits['twice']} of {right.sum()} right images fooled, {hits['once']} with the iterations of the plan"
         rows.append(("twice the iterations", told, "still-rising"))
     if "large" in hits:
-        right = int((_integers(checks["large"]["adversarial"]) == _integers(checks["labels"])).sum())
-        told = f"{right} of {total} images still right, {hits['large']} fooled ({hits['once']} at the plan's size)"
+        kept = int((_integers(checks["large"]["adversarial"]) == _integers(checks["labels"])).sum())
+        told = f"{kept} of {total} images still right, {hits['large']} fooled ({hits['once']} at the plan's size)"
         rows.append(("linf 0.5", told, "above-chance"))
         rows.append(("success by size", told, "not-monotone"))
     return tuple(AttackCheck(name, text, code if code in doubts else "") for name, text, code in rows)

@@ -34,3 +34,9 @@ def locked(root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+def sweep(root: Path) -> None:
+    """Remove what a killed audit left half written, which the seal would count. The folder is held by `locked`."""
+    for partial in root.rglob(".*.partial"):
+        partial.unlink()

@@ -1,19 +1,21 @@
 """The classifiers of an audit, opened once a process by the doors that the plan names."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from flows.audit_job import AuditJob
 from flows.opened import once
-from flows.subject_images import OpenedImages, open_splits, pair
-from wolfhound import demonstration, loading
-from wolfhound.classifier import Classifier, Preprocessing
+from flows.steps import only_looked_at, refused
+from flows.subject_doors import load_section
+from flows.subject_images import OpenedImages, open_splits
+from wolfhound import demonstration
+from wolfhound.class_mapping import in_set_order
+from wolfhound.classifier import Classifier
 from wolfhound.errors import ModelError, fault_list
 from wolfhound.evidence import Subject
-from wolfhound.images import ImageSet
 from wolfhound.memory_layout import Laid, in_channels_last
 from wolfhound.mixed_precision import Refined, in_mixed_precision
-from wolfhound.plan import DemonstrationClassifier, FactoryClassifier, TorchvisionClassifier
+from wolfhound.plan_classifiers import DemonstrationClassifier
+from wolfhound.plan_classifiers import Subject as Section
 from wolfhound.progress import Progress, silent
 
 LAYOUT_SAMPLE = 16
@@ -52,7 +54,7 @@ def _refined(job: AuditJob, name: str, progress: Progress) -> Refined:
         sample = open_splits(job).splits.select.load(slice(PRECISION_SAMPLE))
         return in_mixed_precision(classifier.to(job.device), sample)
 
-    refined: Refined = once((job, "precision", name), opened)
+    refined: Refined = once(job, ("precision", name), opened)
     return refined
 
 
@@ -64,29 +66,38 @@ def _laid(job: AuditJob, name: str, progress: Progress) -> Laid:
         select = open_splits(job).splits.select
         return in_channels_last(classifier, select.load(slice(LAYOUT_SAMPLE)))
 
-    laid: Laid = once((job, "classifier", name), opened)
+    laid: Laid = once(job, ("classifier", name), opened)
     return laid
 
 
+def classes_of(job: AuditJob, name: str) -> str:
+    """Return in words how the outputs of one classifier were matched with the classes of the image set."""
+    if isinstance(_section(job, name), DemonstrationClassifier):
+        return "trained on the image set's own classes"
+    return _in_order(job, name, silent)[1]
+
+
 def _open_classifier(job: AuditJob, name: str, progress: Progress) -> Classifier:
-    section = next(section for section in job.plan.classifiers if section.name == name)
-    images = open_splits(job, progress=progress)
-    match section:
-        case DemonstrationClassifier():
-            return _train(job, section, images, progress)
-        case TorchvisionClassifier():
-            classifier = _load_torchvision(job, section, images, progress)
-        case FactoryClassifier():
-            classifier = loading.load_factory(
-                section.file,
-                section.callable,
-                arguments=section.arguments,
-                weights=section.weights,
-                preprocessing=_complete(section, images.whole.size),
-                class_names=images.whole.class_names,
-                name=name,
-            )
-    return _checked_classes(classifier, images.whole)
+    section = _section(job, name)
+    if isinstance(section, DemonstrationClassifier):
+        return _train(job, section, open_splits(job, progress=progress), progress)
+    return _in_order(job, name, progress)[0]
+
+
+def _section(job: AuditJob, name: str) -> Section:
+    return next(section for section in job.plan.classifiers if section.name == name)
+
+
+def _in_order(job: AuditJob, name: str, progress: Progress) -> tuple[Classifier, str]:
+    """Return the classifier with its scores in the order of the image set's classes, and how that is known."""
+
+    def opened() -> tuple[Classifier, str]:
+        section, images = _section(job, name), open_splits(job, progress=progress).whole
+        classifier = load_section(section, images=images, cache=job.cache, progress=progress)
+        return in_set_order(classifier, images.class_names, by_name=section.classes == "by_name")
+
+    found: tuple[Classifier, str] = once(job, ("classes", name), opened)
+    return found
 
 
 def _train(job: AuditJob, section: DemonstrationClassifier, images: OpenedImages, progress: Progress) -> Classifier:
@@ -97,48 +108,9 @@ def _train(job: AuditJob, section: DemonstrationClassifier, images: OpenedImages
         job.cache / "classifiers",
         images.training,
         seed=job.seed("train", section.architecture),
-        progress=progress,
+        progress=refused if only_looked_at() else progress,
     )
     return replace(trained, name=section.name)
-
-
-def _load_torchvision(
-    job: AuditJob, section: TorchvisionClassifier, images: OpenedImages, progress: Progress
-) -> Classifier:
-    given = section.preprocessing
-    return loading.load_torchvision(
-        section.architecture,
-        cache=job.cache,
-        name=section.name,
-        weights=section.weights,
-        arguments=section.arguments,
-        mean=given.mean,
-        std=given.std,
-        input_size=None if given.input_size is None else pair(given.input_size),
-        # A file of one's own says nothing about its classes; published weights know theirs.
-        class_names=images.whole.class_names if Path(section.weights).suffix else None,
-        progress=progress,
-    )
-
-
-def _complete(section: FactoryClassifier, size: tuple[int, int]) -> Preprocessing:
-    """A network of the user's own carries no preprocessing, so the plan must say it in full."""
-    given = section.preprocessing
-    if given.mean is None or given.std is None:
-        raise ModelError(
-            f"{section.name}: expected preprocessing.mean and preprocessing.std in the plan, since a network from a "
-            "file carries none; for a network that takes pixels in [0, 1] write mean: [0, 0, 0] and std: [1, 1, 1]"
-        )
-    return Preprocessing(given.mean, given.std, size if given.input_size is None else pair(given.input_size))
-
-
-def _checked_classes(classifier: Classifier, images: ImageSet) -> Classifier:
-    if len(classifier.class_names) != len(images.class_names):
-        raise ModelError(
-            f"{classifier.name} knows {len(classifier.class_names)} classes, the image set {images.name} has "
-            f"{len(images.class_names)}; map them with images.labels: leading_index and images.class_names"
-        )
-    return classifier
 
 
 def open_loadable(job: AuditJob, *, progress: Progress = silent) -> None:
@@ -172,4 +144,5 @@ def describe(classifier: Classifier) -> Subject:
         classes=len(classifier.class_names),
         mean=classifier.preprocessing.mean,
         std=classifier.preprocessing.std,
+        weights_seen=classifier.differentiable,
     )

@@ -5,16 +5,11 @@ from pathlib import Path
 
 from flows.audit_job import AuditJob
 from flows.opened import once
-from wolfhound import demonstration, loading, sources
-from wolfhound.errors import DataError
+from flows.subject_sources import fit_of, fit_text, named_classes, pair, read_further
+from wolfhound import demonstration, sources
 from wolfhound.images import ImageSet, Splits, split
-from wolfhound.plan import (
-    CsvImages,
-    DemonstrationImages,
-    FitSection,
-    FolderImages,
-    TorchvisionImages,
-)
+from wolfhound.plan_images import CsvImages, DemonstrationImages, FolderImages, PluginImages, TorchvisionImages
+from wolfhound.plugins import plugged_images
 from wolfhound.progress import Progress, silent
 
 
@@ -34,7 +29,7 @@ def open_splits(job: AuditJob, *, progress: Progress = silent) -> OpenedImages:
     Raises:
         DataError: missing, broken or too few images; all faults are named.
     """
-    opened: OpenedImages = once((job, "images"), lambda: _open_images(job, progress))
+    opened: OpenedImages = once(job, ("images",), lambda: _open_images(job, progress))
     return opened
 
 
@@ -65,6 +60,10 @@ def _read_images(job: AuditJob, progress: Progress) -> tuple[ImageSet, str]:
             return _read_csv(section, cache, wanted, progress)
         case TorchvisionImages():
             return _read_torchvision(section, cache, wanted, progress)
+        case PluginImages():
+            images = plugged_images(section.plugin, section.options, cache=cache)
+            return images, f"the plug-in {section.plugin} with {section.options}"
+    return read_further(section, cache=cache, at_least=wanted, progress=progress)
 
 
 def _draw_demonstration(section: DemonstrationImages, cache: Path, progress: Progress) -> tuple[ImageSet, str]:
@@ -83,14 +82,14 @@ def _read_folder(section: FolderImages, cache: Path, wanted: int, progress: Prog
         section.path,
         cache=cache,
         size=pair(section.size),
-        fit=_fit(section.fit, section.size),
+        fit=fit_of(section.fit, section.size),
         labels=section.labels,
-        class_names=_class_names(section.class_names),
+        class_names=named_classes(section.class_names),
         limit_per_class=section.limit_per_class,
         at_least=wanted,
         progress=progress,
     )
-    return images, f"folder {section.path.name}, {_fit_text(section.fit, section.size)}"
+    return images, f"folder {section.path.name}, {fit_text(section.fit, section.size)}"
 
 
 def _read_csv(section: CsvImages, cache: Path, wanted: int, progress: Progress) -> tuple[ImageSet, str]:
@@ -99,12 +98,14 @@ def _read_csv(section: CsvImages, cache: Path, wanted: int, progress: Progress) 
         root=section.root,
         cache=cache,
         size=pair(section.size),
-        fit=_fit(section.fit, section.size),
-        class_names=_class_names(section.class_names),
+        fit=fit_of(section.fit, section.size),
+        columns=sources.CsvColumns(**dict(section.columns), attributes=section.attributes),
+        labels=section.labels,
+        class_names=named_classes(section.class_names),
         at_least=wanted,
         progress=progress,
     )
-    return images, f"CSV {section.path.name}, {_fit_text(section.fit, section.size)}"
+    return images, f"table {section.path.name}, {fit_text(section.fit, section.size)}"
 
 
 def _read_torchvision(section: TorchvisionImages, cache: Path, wanted: int, progress: Progress) -> tuple[ImageSet, str]:
@@ -115,41 +116,9 @@ def _read_torchvision(section: TorchvisionImages, cache: Path, wanted: int, prog
         split=section.split,
         cache=cache,
         size=pair(size),
-        fit=_fit(section.fit, size),
+        fit=fit_of(section.fit, size),
         download=section.download,
         at_least=wanted,
         progress=progress,
     )
-    return images, f"{section.dataset}, {section.split} split, {_fit_text(section.fit, size)}"
-
-
-def pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Return (height, width) of a size that the plan may write as one number."""
-    return (size, size) if isinstance(size, int) else size
-
-
-def _shorter_side(section: FitSection, size: int | tuple[int, int]) -> int:
-    return section.shorter_side or round(min(pair(size)) * 256 / 224)
-
-
-def _fit(section: FitSection, size: int | tuple[int, int]) -> sources.Fit:
-    shorter_side = _shorter_side(section, size) if section.method == "crop" else None
-    return sources.Fit(section.method, shorter_side, section.interpolation, section.upright)
-
-
-def _fit_text(section: FitSection, size: int | tuple[int, int]) -> str:
-    height, width = pair(size)
-    if section.method == "squash":
-        return f"whole image resized to {height}x{width}"
-    return f"shorter side resized to {_shorter_side(section, size)}, centre {height}x{width} cut out"
-
-
-def _class_names(wanted: str | Path) -> tuple[str, ...] | None:
-    if wanted in ("folders", "labels"):
-        return None
-    if wanted == "imagenet":
-        return loading.imagenet_class_names()
-    try:
-        return tuple(line.strip() for line in Path(wanted).read_text().splitlines() if line.strip())
-    except OSError as error:
-        raise DataError(f"expected class names at {wanted}, one a line, but: {error.strerror}") from error
+    return images, f"{section.dataset}, {section.split} split, {fit_text(section.fit, size)}"

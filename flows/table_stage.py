@@ -77,7 +77,8 @@ def _of_source(entry: UniversalEntry, source: str, runs: Sequence[StepValue], *,
 def evaluate(job: AuditJob, target: str, wanted: Mapping[str, Judged], progress: Progress = silent) -> StepValue:
     """Return the per-image ledger of one target under every perturbation and a noise control a threat. Done once.
 
-    Each image is read once, and goes through the target once clean and once a perturbation.
+    Each image is read once, and goes through the target once clean and once a perturbation; once more without rounding
+    for a perturbation judged in full that rounding to 8 bit changes.
     """
     classifier, report = open_classifier(job, target), open_splits(job).splits.report
     noise_seed = job.seed("noise")
@@ -94,7 +95,12 @@ def evaluate(job: AuditJob, target: str, wanted: Mapping[str, Judged], progress:
         for name, one in wanted.items():
             judged[name] = (load_delta(job.store.get(one.artefact)) * one.scale, one.threat)
         ledger = transfer_predictions(
-            classifier.to(job.device), report, judged, batch_size=batch_size(job), progress=progress
+            classifier.to(job.device),
+            report,
+            judged,
+            in_float=[name for name, one in wanted.items() if one.scale == 1],
+            batch_size=batch_size(job),
+            progress=progress,
         )
         return {"ledger": pack(job.store.put(csv_bytes(ledger), ".csv"))}
 

@@ -1,6 +1,8 @@
 """Targeted fooling: push images to a class that the network does not see in them, from any start."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -10,13 +12,16 @@ from numpy.typing import NDArray
 
 from attacks import registry
 from attacks.base import ImageAttack
+from attacks.doubts import not_started
 from attacks.per_image.driver import attack_images
+from attacks.per_image.starts import StartImages
 from attacks.per_image.targets import Source, attack_every_class, chosen_targets, count_pairs, start_images
 from attacks.threat import Threat
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
 from flows.ledgers import csv_bytes, read_csv, settings_text
 from flows.naming import entry_names
+from flows.robust_findings import AS_DELIVERED
 from flows.robust_stage import attacked_images
 from flows.steps import StepValue, pack, unpack
 from flows.subject_classifiers import open_classifier
@@ -24,6 +29,7 @@ from flows.subject_images import open_splits
 from flows.targeted_pictures import attack_gallery
 from wolfhound.classifier import Classifier
 from wolfhound.counting import Counted, differs, same
+from wolfhound.errors import PlanError
 from wolfhound.evidence import Doubt, Finding, Gallery, Quantity, RateTable
 from wolfhound.images import ImageSet
 from wolfhound.plan import TargetedSection
@@ -87,10 +93,34 @@ def started_images(job: AuditJob, entry: TargetedEntry, classifier: Classifier) 
     )
 
 
+def with_starts(job: AuditJob, attack: ImageAttack) -> ImageAttack:
+    """Return the attack with the crafting images to start from, where it is one that starts from pictures."""
+    if not hasattr(attack, "starts"):
+        return attack
+    return cast(ImageAttack, replace(cast(Any, attack), starts=StartImages(open_splits(job).splits.craft)))
+
+
+def missing_starts(job: AuditJob, attack: ImageAttack, targets: Collection[int]) -> None:
+    """Raise where an attack starts from pictures of its target and there is none of some class to reach.
+
+    Raises:
+        PlanError: names the classes; without a start, a failure would say nothing about the network.
+    """
+    starts = getattr(with_starts(job, attack), "starts", StartImages())
+    missing = starts.missing(targets)
+    if missing:
+        craft, names = open_splits(job).splits.craft, open_splits(job).whole.class_names
+        listed = ", ".join(repr(names[index]) for index in missing[:10]) + (", ..." if len(missing) > 10 else "")
+        raise PlanError(
+            f"{attack.name}: expected a picture of every class to reach among the {len(craft)} images of the craft "
+            f"split, as it starts from one, got none of {listed} (choose other targets, or a larger craft split)"
+        )
+
+
 def fool(job: AuditJob, entry: TargetedEntry, name: str, progress: Progress = silent) -> StepValue:
     """Return the ledger of the targeted attack on one classifier, and the shown adversarial images. Done once."""
     classifier = open_classifier(job, name).to(job.device)
-    images, attack = started_images(job, entry, classifier), entry.attack()
+    images, attack = started_images(job, entry, classifier), with_starts(job, entry.attack())
     seed = job.seed("targeted", entry.name, name)
     step = job.step(
         f"targeted/{entry.name}/{name}",
@@ -128,6 +158,8 @@ def _attacked(
 ) -> tuple[pd.DataFrame, torch.Tensor]:
     """Return the ledger, and the adversarial versions of the first images (towards a random class where all are)."""
     every = entry.section.target == EVERY
+    targets = _targets(job, entry, classifier, images)
+    missing_starts(job, attack, set(targets.tolist()))
     shown = range(min(entry.section.shown, len(images)))
     part = images.subset(shown) if every else images
     result = attack_images(
@@ -172,6 +204,7 @@ def targeted_finding(
     counted = ledger[ledger["clean"] != ledger["target"]]
     hits = counted[counted["adversarial"] == counted["target"]]
     rate = Rate(len(hits), len(counted), NOT_TARGET)
+    either = (counted[["adversarial", "adversarial_float"]].eq(counted["target"], axis=0)).any(axis=1)
     pushed = f"{rate.successes} of {rate.total} images were pushed to a class chosen beforehand"
     if entry.section.target == EVERY:
         pushed = f"{rate.successes} of {rate.total} pairs of an image and a class were reached"
@@ -182,24 +215,37 @@ def targeted_finding(
         title=f"{value['title']} on {name}",
         claim=f"With full knowledge of {name} and {entry.threat.norm} {entry.threat.epsilon_text}, {pushed}.",
         knowledge="white-box",
-        conditions=_conditions(entry, value, shown),
-        rates={"targeted_success": rate},
-        counted={"targeted_success": _counted(shown if entry.section.target == EVERY else 0)},
+        conditions=_conditions(job, entry, value, shown),
+        rates={"targeted_success": rate, "targeted_success_float": Rate(int(either.sum()), len(counted), NOT_TARGET)},
+        counted=_counted(shown if entry.section.target == EVERY else 0),
         quantities=_quantities(hits),
         tables=_pairs(job, entry, name, ledger),
         galleries=(_gallery(job, entry, name, value, whole),),
         ledgers={LEDGER: ledger_file},
         reproduce=job.command,
-        doubts=doubts,
+        doubts=(*doubts, *_not_started(entry.attack(), ledger)),
     )
 
 
-def _counted(skip: int) -> Counted:
-    return Counted(LEDGER, ((same("adversarial", "target"),),), total=(differs("clean", "target"),), skip=skip)
+def _not_started(attack: ImageAttack, ledger: pd.DataFrame) -> tuple[Doubt, ...]:
+    found = not_started(ledger, name=attack.title) if hasattr(attack, "starts") else None
+    return () if found is None else (found,)
 
 
-def _conditions(entry: TargetedEntry, value: StepValue, shown: int) -> dict[str, str]:
-    section = entry.section
+def _counted(skip: int) -> dict[str, Counted]:
+    rounded, in_float = (same("adversarial", "target"),), (same("adversarial_float", "target"),)
+    others = (differs("clean", "target"),)
+    return {
+        "targeted_success": Counted(LEDGER, (rounded,), total=others, skip=skip),
+        "targeted_success_float": Counted(LEDGER, (rounded, in_float), total=others, skip=skip),
+    }
+
+
+def _conditions(job: AuditJob, entry: TargetedEntry, value: StepValue, shown: int) -> dict[str, str]:
+    section, begins = entry.section, {}
+    if hasattr(entry.attack(), "starts"):
+        craft = open_splits(job).splits.craft
+        begins = {"begins at": f"pictures labelled with the target, of the {len(craft)} images of the craft split"}
     first = f"; the first {shown} rows of the ledger are the pictures shown" if section.target == EVERY else ""
     return {
         "attack": f"{value['title']} ({value['citation']})",
@@ -208,8 +254,9 @@ def _conditions(entry: TargetedEntry, value: StepValue, shown: int) -> dict[str,
         "images": f"{section.images} {_STARTS[section.start]}"
         + (", the first of the report split in the order of their hashes" if section.start == "images" else "")
         + first,
+        **begins,
         "target": _TARGETS.get(str(section.target), str(section.target)),
-        "judged": "after rounding to an 8-bit image",
+        "judged": AS_DELIVERED,
         "seed": str(value["seed"]),
     }
 

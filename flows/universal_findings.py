@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from attacks.doubts import not_monotone, transfer_stronger, weaker_than_noise
+from attacks.judge import float_column
 from attacks.registry import WITHOUT_PHOTOGRAPHS
 from attacks.universal.sweep import Spread
 from flows.audit_job import AuditJob
@@ -120,7 +121,7 @@ def universal_finding(
             f"random sign noise of the same size changed {rates['noise_control'].successes}."
         ),
         knowledge="white-box",
-        conditions=_conditions(job, entry, source, value),
+        conditions=_conditions(job, entry, source, value, ledger),
         rates=rates,
         controls=("noise_control",),
         counted=_white_box_counted(entry, ledger_name(target), name),
@@ -258,7 +259,7 @@ def transfer_finding(job: AuditJob, entry: UniversalEntry, target: str, results:
         subject=target,
         title=f"{_title(results, entry)} ({entry.threat.norm}) transferred to {target}",
         claim=(
-            f"Of {len(others)} perturbation(s) computed on other networks, the one from {worst} changed the "
+            f"Of the perturbations computed on other networks ({len(others)}), the one from {worst} changed the "
             f"prediction of {target} most often: on {rates[f'from {worst}'].successes} of "
             f"{rates[f'from {worst}'].total} held-out images. The attacker needs no access to the network."
         ),
@@ -285,7 +286,9 @@ def _title(results: UniversalResults, entry: UniversalEntry) -> str:
     return str(results.chosen(entry.column(entry.sources[0]))["title"])
 
 
-def _conditions(job: AuditJob, entry: UniversalEntry, source: str, value: StepValue) -> dict[str, str]:
+def _conditions(
+    job: AuditJob, entry: UniversalEntry, source: str, value: StepValue, ledger: pd.DataFrame
+) -> dict[str, str]:
     splits, members = open_splits(job).splits, entry.members(source)
     together = {} if len(members) == 1 else {"networks": f"the mean loss over {', '.join(members)}"}
     tier = {} if entry.section.tier is None else {"tier": entry.section.tier}
@@ -298,9 +301,17 @@ def _conditions(job: AuditJob, entry: UniversalEntry, source: str, value: StepVa
         "crafted on": _crafted_on(entry, len(splits.craft)),
         "passes": f"{value['history'][-1][0]} ({value['gradients']:,} image gradients)",
         "checkpoint": f"the best of the passes on {len(splits.select)} images of the select split",
-        "judged on": f"{len(splits.report)} images of the report split, as 8-bit images",
+        "judged on": f"{len(splits.report)} images of the report split, {_precision(entry, source, ledger)}",
         "seed": str(value["seed"]),
     }
+
+
+def _precision(entry: UniversalEntry, source: str, ledger: pd.DataFrame) -> str:
+    name = entry.column(source)
+    if float_column(ledger, name) == name:
+        return "as 8-bit images; the perturbation is one of whole levels, so that it is the same in floating point"
+    rate = fooling_rate(column(ledger, "clean"), column(ledger, float_column(ledger, name)))
+    return f"as 8-bit images; in floating point, before it is rounded, it fools {rate.successes} of {rate.total}"
 
 
 def _crafted_on(entry: UniversalEntry, images: int) -> str:

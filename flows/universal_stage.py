@@ -13,10 +13,12 @@ from attacks.threat import Threat
 from attacks.universal.budget import tier_options
 from attacks.universal.checkpoints import CheckpointFile
 from attacks.universal.driver import craft_universal
+from attacks.universal.views import settled
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
 from flows.ledgers import settings_text
 from flows.naming import entry_names
+from flows.shared_crafting import Kept, crafted_together, device_of
 from flows.steps import Step, StepValue, pack
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
@@ -113,38 +115,50 @@ def craft(job: AuditJob, entry: UniversalEntry, source: str, run: int = 0, progr
     Broken off, it goes on from where it stood a minute before at most.
     """
     members = [open_classifier(job, name) for name in entry.members(source)]
-    step, seed = _step(job, entry, source, run, members)
-    # In the cache, as the run folder holds nothing but evidence; under all that would make it another run's.
-    unfinished = sha256(f"{step.key} {batch_size(job)} {job.device} {torch.__version__}".encode())
-    checkpoint = CheckpointFile(job.cache / "unfinished" / f"{unfinished}.safetensors")
-    splits, attack = open_splits(job).splits, entry.attack()
-
-    def work() -> StepValue:
-        result = craft_universal(
-            attack,
-            [member.to(job.device) for member in members],
-            splits.craft,
-            splits.select,
-            entry.threat,
-            generator=torch.Generator().manual_seed(seed),
-            batch_size=batch_size(job),
-            progress=progress,
-            checkpoint=checkpoint,
-        )
-        tensors = {"best": result.best.clone(), "last": result.last.clone()}
-        return {
-            "deltas": pack(job.store.put(safetensors.torch.save(tensors), ".safetensors")),
-            "history": [[point.passes, point.gradients, float(point.share)] for point in result.history],
-            "gradients": result.gradients,
-            "title": attack.title,
-            "settings": settings_text(attack),
-            "citation": attack.source,
-            "seed": seed,
-        }
-
-    value = step.once(work)
-    checkpoint.forget()
+    step, _ = _step(job, entry, source, run, members)
+    several = job.crafting_processes > 1
+    value = step.once(lambda: (crafted_together if several else crafted_here)(job, entry, source, run, progress))
+    _checkpoint(job, step).forget()
     return value
+
+
+def crafted_here(
+    job: AuditJob, entry: UniversalEntry, source: str, run: int, progress: Progress, *, rank: int = 0
+) -> StepValue:
+    """Return the perturbation as `craft` does, computed in this process: the one of that rank where several do it."""
+    members = [open_classifier(job, name) for name in entry.members(source)]
+    step, seed = _step(job, entry, source, run, members)
+    splits, attack = open_splits(job).splits, entry.attack()
+    result = craft_universal(
+        attack,
+        [member.to(device_of(job, rank)) for member in members],
+        splits.craft,
+        splits.select,
+        entry.threat,
+        generator=torch.Generator().manual_seed(seed),
+        batch_size=batch_size(job),
+        progress=progress,
+        checkpoint=Kept(_checkpoint(job, step), writes=rank == 0),
+    )
+    tensors = {"best": result.best.clone(), "last": result.last.clone()}
+    return {
+        "deltas": pack(job.store.put(safetensors.torch.save(tensors), ".safetensors")),
+        "history": [[point.passes, point.gradients, float(point.share)] for point in result.history],
+        "gradients": result.gradients,
+        "title": attack.title,
+        "settings": settings_text(settled(attack, open_splits(job).splits.craft.size)),
+        "citation": attack.source,
+        "seed": seed,
+    }
+
+
+def _checkpoint(job: AuditJob, step: Step) -> CheckpointFile:
+    """Return where an unfinished run is kept: in the cache, as the run folder holds nothing but evidence.
+
+    Under all that would make it another run's.
+    """
+    unfinished = sha256(f"{step.key} {batch_size(job)} {job.device} {torch.__version__}".encode())
+    return CheckpointFile(job.cache / "unfinished" / f"{unfinished}.safetensors")
 
 
 def _step(
@@ -156,12 +170,13 @@ def _step(
     seed = job.seed("universal", entry.name, *named)
     step = job.step(
         f"universal/{entry.name}/{'/'.join(map(str, named))}",
-        attack=repr(entry.attack()),
+        attack=repr(settled(entry.attack(), splits.craft.size)),
         threat=entry.threat.text,
         weights=[member.weights_digest for member in members],
         craft=splits.craft.fingerprint,
         select=splits.select.fingerprint,
         seed=seed,
+        **({"processes": job.crafting_processes} if job.crafting_processes > 1 else {}),
     )
     return step, seed
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from reports.attached import AttachedFile
 from reports.matrix import rate_table_csv
+from reports.presentation import NAME as PRESENTATION_NAME
 from reports.provenance import bill, envelope, statement
 from reports.signing.keys import SigningKey
 from wolfhound import __version__
@@ -48,6 +49,8 @@ def collect(store: EvidenceStore, evidence: Evidence, *, key: SigningKey | None 
     ]
     if (store.root / COMPARISON_NAME).exists():
         documents.append(_document(store, COMPARISON_NAME, "What changed since the earlier audit, rate by rate"))
+    if (store.root / PRESENTATION_NAME).exists():
+        documents.append(_document(store, PRESENTATION_NAME, "Language, logo, sign-off and chapters of this report"))
     ledgers, left_out = _ledgers(store, evidence)
     tables = list(_tables(evidence))
     provenance = _provenance(store, evidence, tuple(documents), key)

@@ -14,8 +14,10 @@ _INCHES = (3.35, 1.5)
 
 
 @lru_cache(maxsize=256)
-def line_chart(points: tuple[tuple[float, float], ...], *, x_label: str, y_label: str) -> bytes:
+def line_chart(points: tuple[tuple[float, float], ...], *, x_label: str, y_label: str, comma: bool = False) -> bytes:
     """Return an SVG file of the points, joined in order. Shares (all values in [0, 1]) get an axis from 0 to 100 %.
+
+    `comma` writes the axes' numbers with a decimal comma.
 
     Raises:
         EvidenceError: there are no points.
@@ -42,6 +44,9 @@ def line_chart(points: tuple[tuple[float, float], ...], *, x_label: str, y_label
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=all(x == int(x) for x, _ in points)))
         if shares:
             axes.set_ylim(0, 100)
+        if comma:
+            axes.xaxis.set_major_formatter(_with_comma)
+            axes.yaxis.set_major_formatter(_with_comma)
         axes.grid(axis="y", color=_GRID, linewidth=0.6)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.spines["bottom"].set_color(_GRID)
@@ -49,6 +54,10 @@ def line_chart(points: tuple[tuple[float, float], ...], *, x_label: str, y_label
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return in_our_font(stream.getvalue()).encode()
+
+
+def _with_comma(value: float, _: float) -> str:
+    return f"{value:.4g}".replace(".", ",").replace("-", "−")
 
 
 def all_shares(points: Sequence[tuple[float, float]]) -> bool:

@@ -1,12 +1,16 @@
 """How far a run's evidence reaches for each clause of the crosswalk, and the way back from section to clauses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import get_args
 
 from reports.data_files import Clause, Crosswalk, Framework, Standing
-from wolfhound.evidence import Evidence
+from reports.presentation import OwnClauses
+from wolfhound.evidence import Evidence, Kind
 
-_ATTACKS = ("universal", "transfer", "targeted")
+_ATTACKS = ("universal", "transfer", "robust", "targeted")
+NEVER_HELD = frozenset({"formal", "poisoning", "confident_errors"})
+"""What no audit of this kind holds: clauses that need it are printed as absent, not left out."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,20 @@ class Mapped:
     missing: tuple[str, ...]
 
 
-def present(evidence: Evidence) -> frozenset[str]:
-    """Return what a run holds, in the words of the crosswalk's `needs`."""
-    kinds = {finding.kind for finding in evidence.findings}
-    holds = {
+def present(evidence: Evidence, *, compared: bool = False, reviewed: bool = False) -> frozenset[str]:
+    """Return what a run holds, in the words of the crosswalk's `needs`.
+
+    `compared`: the report says what changed since an earlier audit. `reviewed`: it names reviewers.
+    """
+    kinds: frozenset[str] = frozenset(finding.kind for finding in evidence.findings)
+    holds = _holds(evidence, kinds) | {"comparison": compared, "reviewers": reviewed}
+    return kinds | {name for name, held in holds.items() if held}
+
+
+def _holds(evidence: Evidence, kinds: frozenset[str]) -> dict[str, bool]:
+    return {
         "attack": any(kind in kinds for kind in _ATTACKS),
+        "black_box": any(finding.knowledge.startswith("black-box") for finding in evidence.findings),
         "criteria": bool(evidence.criteria),
         "dated_criteria": bool(evidence.criteria) and all(_is_date(c.fixed_on) for c in evidence.criteria),
         "images": bool(evidence.images),
@@ -33,7 +46,12 @@ def present(evidence: Evidence) -> frozenset[str]:
         "ledgers": any(finding.ledgers for finding in evidence.findings),
         "controls": any(finding.controls for finding in evidence.findings),
     }
-    return frozenset(kinds) | {name for name, held in holds.items() if held}
+
+
+def known_needs() -> frozenset[str]:
+    """Return every word that a clause's `needs` may hold."""
+    nothing = Evidence("", "", "", 0, (), (), (), (), (), (), (), (), ())
+    return frozenset(get_args(Kind)) | _holds(nothing, frozenset()).keys() | {"comparison", "reviewers"} | NEVER_HELD
 
 
 def _is_date(text: str) -> bool:
@@ -44,13 +62,15 @@ def _is_date(text: str) -> bool:
     return True
 
 
-def map_clauses(crosswalk: Crosswalk, evidence: Evidence) -> tuple[Mapped, ...]:
-    """Return every clause with its standing.
+def map_clauses(
+    crosswalk: Crosswalk, evidence: Evidence, *, compared: bool = False, reviewed: bool = False
+) -> tuple[Mapped, ...]:
+    """Return every clause with its standing; `compared` and `reviewed` as in `present`.
 
     Absent: nothing that the clause needs is there. Partial: some of it, or all of it while the clause asks for more
     than tests can give. Sufficient: all of it. A finding in doubt is not evidence enough for more than partial.
     """
-    held = present(evidence)
+    held = present(evidence, compared=compared, reviewed=reviewed)
     doubted: frozenset[str] = frozenset(finding.kind for finding in evidence.findings if finding.doubts)
     return tuple(
         Mapped(framework, clause, _standing(clause, held, doubted), tuple(n for n in clause.needs if n not in held))
@@ -74,3 +94,30 @@ def clauses_by_section(crosswalk: Crosswalk) -> dict[str, list[str]]:
             for section in clause.sections:
                 found.setdefault(section, []).append(f"{framework.name} {clause.clause}")
     return found
+
+
+_METHODS = {"clean": "statistical", "bias": "empirical, by intervention"}
+_EMPIRICAL = ("table", "universal", "robust", "targeted", "natural")
+
+
+def method_of(anchor: str) -> str:
+    """Return which kind of method ISO/IEC TR 24029-1 would call a section's tests; empty where it tests nothing.
+
+    Statistical: a measure on a set of images. Empirical: trials of inputs chosen to fail. None here is formal.
+
+    >>> method_of("clean"), method_of("universal"), method_of("scope")
+    ('statistical', 'empirical', '')
+    """
+    return _METHODS.get(anchor, "empirical" if anchor in _EMPIRICAL else "")
+
+
+def with_own(crosswalk: Crosswalk, own: OwnClauses | None) -> Crosswalk:
+    """Return the crosswalk with an organisation's own frameworks.
+
+    One that has the name of ours takes its place whole, and is printed as theirs: no clause is ever of both.
+    """
+    if own is None:
+        return crosswalk
+    named = {framework.name: framework for framework in own.frameworks}
+    kept = tuple(named.pop(framework.name, framework) for framework in crosswalk.frameworks)
+    return replace(crosswalk, frameworks=(*kept, *named.values()))

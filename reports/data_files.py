@@ -109,13 +109,30 @@ def kind_of_measure(name: str) -> Measure:
     """Return what kind of rate a name stands for: "from caffenet" and "from vgg16" are of one kind.
 
     >>> kind_of_measure("from caffenet").label
-    'Crafted on …'
+    'Crafted on {}'
     """
     known = _measures()
     for pattern, entry in known.items():
         if pattern.endswith("*") and name.startswith(pattern.removesuffix("*")) and name not in known:
-            return Measure(entry.label.replace("{}", "…"), entry.definition)
+            return entry
     return measure(name)
+
+
+def measure_pattern(name: str) -> tuple[Measure, str, bool]:
+    """Return a rate's measure with `{}` where its name goes, that name, and whether anybody described it.
+
+    >>> measure_pattern("from caffenet")[0].label, measure_pattern("from caffenet")[1]
+    ('Crafted on {}', 'caffenet')
+    """
+    known = _measures()
+    if name in known:
+        return known[name], "", True
+    for pattern, entry in known.items():
+        prefix = pattern.removesuffix("*")
+        if prefix != pattern and name.startswith(prefix):
+            return entry, name.removeprefix(prefix), True
+    words = name.replace("_", " ").strip()
+    return Measure(words[:1].upper() + words[1:], ""), "", False
 
 
 def measure(name: str) -> Measure:
@@ -126,12 +143,5 @@ def measure(name: str) -> Measure:
     >>> measure("my_rate").label
     'My rate'
     """
-    known = _measures()
-    if name in known:
-        return known[name]
-    for pattern, entry in known.items():
-        prefix = pattern.removesuffix("*")
-        if prefix != pattern and name.startswith(prefix):
-            return Measure(entry.label.replace("{}", name.removeprefix(prefix)), entry.definition)
-    words = name.replace("_", " ").strip()
-    return Measure(words[:1].upper() + words[1:], "")
+    entry, named, _ = measure_pattern(name)
+    return Measure(entry.label.replace("{}", named), entry.definition)

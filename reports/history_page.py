@@ -7,7 +7,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.history_plot import history_plot
-from reports.pictures import SVG, data_uri
+from reports.pictures import SVG, WOFF2, data_uri, font
+from reports.typefaces import FONTS
 from wolfhound.history import HistoryRow
 
 
@@ -20,5 +21,8 @@ def history_page(rows: Sequence[HistoryRow]) -> str:
         (files("reports") / "css" / name).read_text(encoding="utf-8") for name in ("report.css", "screen.css")
     )
     return environment.get_template("history.html").render(
-        rows=rows, plot=data_uri(history_plot(rows), SVG), style=Markup(sheet)
+        rows=rows,
+        plot=data_uri(history_plot(rows), SVG),
+        style=Markup(sheet),
+        typefaces={name: data_uri(font(FONTS[name]), WOFF2) for name in ("sans", "sans-bold", "mono")},
     )

@@ -7,7 +7,7 @@ checked against the sums of its run folder only, or by rendering the attached ev
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +16,9 @@ from typing import Any, cast
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject, IndirectObject
 
+from reports import presentation
 from reports.attachments import MANIFEST, MANIFEST_SCHEMA
+from reports.presentation import LanguageCode, load_presentation
 from reports.printed_rates import attached_rate_checks
 from reports.provenance.check import attachment_checks
 from reports.signing.check import SignatureReport, signature_report
@@ -69,7 +71,8 @@ def _rate_checks(content: "_Content", reader: PdfReader | None) -> list[Check]:
         pages = None if reader is None else [page.extract_text() for page in reader.pages]
     except Exception as error:  # as above: a page that cannot be read shows nothing, so it is a failed check
         return [Check("printed rates", False, f"the text of the pages cannot be read: {error}")]
-    return attached_rate_checks(content.attachments.get(EVIDENCE, b""), content.attachments.values(), pages)
+    held = content.attachments
+    return attached_rate_checks(held.get(EVIDENCE, b""), held.values(), pages, code=content.language)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,14 @@ class _Content:
         metadata = cast(DictionaryObject, reader.trailer["/Root"]).get("/Metadata")
         digests = read_digests(metadata.get_object().get_data()) if metadata is not None else None
         return cls(found, tuple(repeated), digests, reader.pages[0].extract_text())
+
+    @property
+    def language(self) -> LanguageCode:
+        """The language that the report was rendered in; English where its document cannot be read."""
+        try:
+            return load_presentation(self.attachments[presentation.NAME]).language
+        except (KeyError, EvidenceError):
+            return "en"
 
     def manifest(self) -> dict[str, Any] | None:
         """Return the attached manifest, or None if there is none that can be read."""
@@ -194,7 +205,10 @@ def _same(name: str, expected: object, data: bytes, where: str) -> Check:
 def _document_checks(content: _Content) -> list[Check]:
     """Check that evidence and run record can be read: from them the report can be rendered again."""
     checks = []
-    for name, load in ((EVIDENCE, load_evidence), ("run.json", load_run)):
+    documents: list[tuple[str, Callable[[bytes], object]]] = [(EVIDENCE, load_evidence), ("run.json", load_run)]
+    if presentation.NAME in content.attachments:
+        documents.append((presentation.NAME, load_presentation))
+    for name, load in documents:
         if name not in content.attachments:
             checks.append(Check(f"{name} is readable", False, "not attached"))
             continue

@@ -65,6 +65,8 @@ def _decoded(data: bytes, artefact: Artefact) -> bytes:
     """Return the bytes after decoding them as a trial: a broken picture must not print as blank."""
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            image.verify()  # the PDF renderer makes Pillow load truncated files without a word
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             image.load()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise EvidenceError(f"expected a PNG in {artefact.path}, got something that cannot be decoded") from error

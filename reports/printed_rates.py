@@ -4,7 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from reports import wording
+from reports.language import Language, language
+from reports.presentation import LanguageCode
 from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Evidence, load_evidence
 from wolfhound.statistics import Rate
@@ -12,39 +13,42 @@ from wolfhound.store import sha256
 from wolfhound.verification import Check, rate_checks
 
 
-def attached_rate_checks(data: bytes, attachments: Iterable[bytes], pages: Iterable[str] | None) -> list[Check]:
+def attached_rate_checks(
+    data: bytes, attachments: Iterable[bytes], pages: Iterable[str] | None, *, code: LanguageCode = "en"
+) -> list[Check]:
     """Return the checks of every rate of the attached evidence: against the attached ledgers and against the pages.
 
     `data` is the attached evidence, `pages` the text of each page, None where they were not read, since the file has
-    faults already. Evidence that can't be read gives no check here.
+    faults already, `code` the pages' language. Evidence that can't be read gives no check here.
     """
     try:
         evidence = load_evidence(data)
     except EvidenceError:
         return []
     by_digest = {sha256(attached): attached for attached in attachments}
-    return [*rate_checks(evidence, lambda artefact: by_digest.get(artefact.sha256)), _printed(evidence, pages)]
+    printed = _printed(evidence, pages, language(code))
+    return [*rate_checks(evidence, lambda artefact: by_digest.get(artefact.sha256)), printed]
 
 
-def printed_rates(evidence: Evidence) -> Mapping[str, int]:
+def printed_rates(evidence: Evidence, spoken: Language) -> Mapping[str, int]:
     """Return how often each line "percent, interval, n, successes of total" has to stand in a report at the least.
 
     Without blanks, since a PDF's text has them in other places than its source.
     """
     rates = [rate for finding in evidence.findings for rate in finding.rates.values() if rate.measured]
-    return Counter(_line(rate) for rate in rates)
+    return Counter(_line(rate, spoken) for rate in rates)
 
 
-def _line(rate: Rate) -> str:
+def _line(rate: Rate, spoken: Language) -> str:
     # The counts end the line, so that n = 100 is not found in n = 1000.
-    return _without_blanks(f"{rate.text}{wording.upper_bound(rate)}{rate.successes} of {rate.total}")
+    return _without_blanks(f"{spoken.rate(rate)}{spoken.upper_bound(rate)}{spoken.counts(rate)}")
 
 
-def _printed(evidence: Evidence, pages: Iterable[str] | None) -> Check:
+def _printed(evidence: Evidence, pages: Iterable[str] | None, spoken: Language) -> Check:
     if pages is None:
         return Check("printed rates", None, "not looked for on the pages: the file has faults already")
     text = _without_blanks("".join(pages))
-    wanted = printed_rates(evidence)
+    wanted = printed_rates(evidence, spoken)
     missing = [
         f"{line} ({text.count(line)} of {count} times)" for line, count in wanted.items() if text.count(line) < count
     ]

@@ -8,9 +8,11 @@ from reports.attachments import MANIFEST, collect
 from reports.page import Audit, Signer, fill
 from reports.pdf import write_pdf
 from reports.pictures import MemoryLinks, Pictures, data_uri
+from reports.presentation import stored_presentation
 from reports.provenance import bill, envelope, statement
 from reports.signing.keys import SigningKey
 from reports.signing.pades import TimeStamping, sign_pdf
+from reports.typefaces import visible
 from reports.xmp import Digests
 from wolfhound.finished import stored_comparison
 from wolfhound.store import EvidenceStore
@@ -59,12 +61,14 @@ def read(store: EvidenceStore, *, key: SigningKey | None = None) -> Audit:
     evidence = store.evidence()
     signer = None if key is None else Signer(key.name, key.fingerprint, key.algorithm, key.demonstration, key.chain)
     attached = collect(store, evidence, key=key)
-    return Audit(evidence, store.run_record(), attached, Pictures(store), signer, stored_comparison(store.root))
+    presentation = stored_presentation(store)
+    comparison = stored_comparison(store.root)
+    return Audit(evidence, store.run_record(), attached, Pictures(store), signer, comparison, presentation)
 
 
 def html_bytes(audit: Audit) -> bytes:
     """Return the report as one HTML file that needs nothing beside it."""
-    return fill(audit, data_uri, screen=True).encode()
+    return visible(fill(audit, data_uri, screen=True)).encode()
 
 
 def pdf_bytes(audit: Audit) -> bytes:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.data_files import Measure, kind_of_measure
+from reports.presentation import OwnText
 from wolfhound.evidence import Evidence, Finding, Kind
 
 # anchor, title, and the kinds of finding that a section prints; a section with kinds but no finding was not tested.
@@ -29,7 +30,7 @@ _OUTLINE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Section:
-    """One numbered section. `tested` is False where its stage did not run."""
+    """One numbered section. `tested` is False where its stage did not run, `own` what the organisation wrote."""
 
     number: int
     anchor: str
@@ -38,14 +39,24 @@ class Section:
     findings: tuple[Finding, ...]
     shared: Mapping[str, str]
     measures: tuple[Measure, ...]
+    own: OwnText | None = None
 
 
-def sections(evidence: Evidence) -> tuple[Section, ...]:
-    """Return the outline, each section with its findings and the conditions that all of those share."""
-    return tuple(
-        _section(number, anchor, title, kinds, evidence)
-        for number, (anchor, title, kinds) in enumerate(_OUTLINE, start=1)
-    )
+def sections(evidence: Evidence, own: Sequence[OwnText] = ()) -> tuple[Section, ...]:
+    """Return the outline, each section with its findings and the conditions that all of those share.
+
+    The organisation's `own` chapters stand before the annexes: after everything that was measured.
+    """
+    *body, annexes = _OUTLINE
+    outline = [_section(number, *row, evidence) for number, row in enumerate(body, start=1)]
+    for number, text in enumerate(own, start=1):
+        outline.append(Section(len(outline) + 1, f"own-{number}", text.title, True, (), {}, (), text))
+    return (*outline, _section(len(outline) + 1, *annexes, evidence))
+
+
+def anchors() -> tuple[str, ...]:
+    """Return the names of the places that every report has, in order."""
+    return tuple(anchor for anchor, _, _ in _OUTLINE)
 
 
 def _section(number: int, anchor: str, title: str, kinds: Sequence[str], evidence: Evidence) -> Section:

@@ -14,6 +14,7 @@ FONTS = {
     "mono": "IBMPlexMono-Regular.woff2",
 }
 _TEXT_FONTS = ("sans", "sans-italic", "sans-bold", "condensed")  # what mono lacks is taken from sans
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @cache
@@ -35,6 +36,17 @@ def printable(text: str) -> str:
     """
     known = covered()
     return re.sub(r"[^\n\t\x20-\x7e]", lambda match: _named(match[0], known), text)
+
+
+def visible(text: str) -> str:
+    """Return the text with control characters named, those among them that turn the direction of writing.
+
+    A browser has its own fonts for other scripts, but such a sign could make it print a number backwards.
+
+    >>> visible("20 \\u202e% 01")
+    '20 ‹U+202E›% 01'
+    """
+    return _CONTROLS.sub(lambda match: f"‹U+{ord(match[0]):04X}›", text)
 
 
 def _named(sign: str, known: frozenset[int]) -> str:

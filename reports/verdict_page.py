@@ -103,9 +103,12 @@ def rank(judgement: Judgement) -> tuple[int, int]:
 
 def _excess(judgement: Judgement, criterion: Criterion) -> float:
     """Return by how much the observed share breaks the threshold; negative where it keeps it."""
-    if judgement.observed is None or not judgement.observed.measured:
+    if judgement.quantity is not None:
+        difference = judgement.quantity.value - criterion.threshold
+    elif judgement.observed is None or not judgement.observed.measured:
         return 0.0
-    difference = judgement.observed.share - criterion.threshold
+    else:
+        difference = judgement.observed.share - criterion.threshold
     return difference if criterion.comparator == "at most" else -difference
 
 

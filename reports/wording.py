@@ -116,6 +116,18 @@ def quantity(value: Quantity) -> str:
     return f"{text} {span} ({100 * bounds.confidence:g} %, {bounds.method})"
 
 
+def gap(value: Quantity) -> str:
+    """Return a share that is no proportion of images, as a criterion judges it: percent and interval.
+
+    >>> from wolfhound.statistics import Interval
+    >>> gap(Quantity(0.25, "share of images", "gap", Interval(0.1, 0.4, method="newcombe")))
+    '25.0 % [10.0, 40.0]'
+    """
+    if value.interval is None:
+        raise EvidenceError(f"expected a share with an interval, got none ({value.meaning})")
+    return f"{100 * value.value:.1f} % [{100 * value.interval.low:.1f}, {100 * value.interval.high:.1f}]"
+
+
 def threshold(criterion: Criterion) -> str:
     """Return a criterion's threshold in words.
 

@@ -51,7 +51,8 @@ class Classifier:
     """A named network with its preprocessing, class names and the digest of its weights.
 
     `architecture` says what was built ("torchvision vgg16"), `provenance` where the weights come from; both are
-    printed in reports and therefore never claim more than is known. `gradient_dtype` is the precision of passes that
+    printed in reports and therefore never claim more than is known. `differentiable` says whether gradients can be
+    had; where they cannot, only what asks for answers is measured. `gradient_dtype` is the precision of passes that
     take gradients in the pixels, where it is another than the network's own (see `wolfhound.mixed_precision`).
     """
 
@@ -62,10 +63,13 @@ class Classifier:
     weights_digest: str
     architecture: str = ""
     provenance: str = ""
+    differentiable: bool = True
     gradient_dtype: torch.dtype | None = None
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """Return logits `[B,classes]` for `pixels` `[B,3,H,W]`, floating, in [0, 1]. Differentiable in the pixels.
+        """Return logits `[B,classes]` for `pixels` `[B,3,H,W]`, floating, in [0, 1].
+
+        Differentiable in the pixels where the classifier is.
 
         Raises:
             TypeError: pixels of an integer dtype.

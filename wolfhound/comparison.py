@@ -260,7 +260,7 @@ def better_when(finding: Finding, rate: str) -> Literal["high", "low"] | None:
     return direction(finding.kind, rate)
 
 
-_HIGH = ("accuracy", "right_under_all", "worst_corruption", "clean_accuracy")
+_HIGH = ("accuracy", "robust_accuracy", "right_under_all", "worst_corruption", "clean_accuracy")
 _LOW = (
     "fooling",
     "error_rate",

@@ -5,6 +5,7 @@ bytes; times, versions and the machine are in a `RunRecord` of its own.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,6 +17,12 @@ from wolfhound.errors import EvidenceError
 from wolfhound.statistics import Interval, Rate
 
 SCHEMA = "wolfhound-evidence/1"
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SUFFIX = re.compile(r"(\.[A-Za-z0-9_]+)*")
+
+SHARE = "share of images"
+"""Unit of the quantities that a criterion can judge, if they have an interval."""
 
 Verdict = Literal["met", "not met", "inconclusive", "not tested"]
 Severity = Literal["critical", "high", "medium", "low", "info"]
@@ -46,6 +53,13 @@ class Artefact:
     sha256: str
     suffix: str
     bytes: int
+
+    def __post_init__(self) -> None:
+        # Both make a path: nothing that leads out of the run folder may come in by a forged document.
+        if not (_DIGEST.fullmatch(self.sha256) and _SUFFIX.fullmatch(self.suffix)):
+            raise EvidenceError(
+                f"expected a SHA-256 in hex and a suffix, got {self.sha256[:80]!r}, {self.suffix[:80]!r}"
+            )
 
     @property
     def path(self) -> str:
@@ -120,7 +134,7 @@ class Finding:
         claim: one sentence that binds the number to its conditions.
         knowledge: what the attacker knew ("white-box", "transfer", ...); "none" where nobody attacked.
         conditions: setting -> value in words (attack, norm, epsilon, images, seeds ...), in printing order.
-        rates: name -> rate. Criteria refer to them as "kind.name".
+        rates: name -> rate. Criteria refer to them as "kind.name", and so to quantities of the unit `SHARE`.
         controls: names of those rates that are controls (noise, placebo), not results.
         ledgers: name -> per-image CSV from which every rate can be recomputed.
         checks: of the attack, whether they raised a doubt or not.
@@ -167,7 +181,11 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A criterion held against one finding. `finding` and `observed` are None where nothing was tested."""
+    """A criterion held against one finding. `finding` and `observed` are None where nothing was tested.
+
+    A criterion may also speak of a share that is no proportion of images, the gap between two groups' rates say: then
+    `quantity` has what was observed, with its interval, and `observed` is None.
+    """
 
     criterion: str
     verdict: Verdict
@@ -175,11 +193,16 @@ class Judgement:
     severity: Severity = "info"
     finding: str | None = None
     observed: Rate | None = None
+    quantity: Quantity | None = None
 
 
 @dataclass(frozen=True)
 class Subject:
-    """An audited classifier, as far as a reader needs to know it."""
+    """An audited classifier, as far as a reader needs to know it.
+
+    Where the weights were not seen (`weights_seen` false: a model server), their digest is of what stands for them, as
+    the provenance says, and `parameters` means nothing.
+    """
 
     name: str
     architecture: str
@@ -190,6 +213,7 @@ class Subject:
     classes: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    weights_seen: bool = True
 
 
 @dataclass(frozen=True)
@@ -239,6 +263,15 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Package:
+    """An installed package that a run had loaded, or that one of those needs; `licence` is empty if none is stated."""
+
+    name: str
+    version: str
+    licence: str = ""
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """When, where and with what an audit ran: what differs between two runs of the same plan."""
 
@@ -248,6 +281,7 @@ class RunRecord:
     versions: Mapping[str, str]
     seconds: Mapping[str, float]
     reused: tuple[str, ...] = ()
+    packages: tuple[Package, ...] = ()
 
 
 _EVIDENCE = TypeAdapter(Evidence)

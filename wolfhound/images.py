@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -45,6 +45,7 @@ class ImageSet:
         masks: uint8 on disk, `[M,H,W]`, 255 where the object is, 0 elsewhere; None where there are none.
         groups: a named group of each image (the background, say); None where there are none.
         origins: where each image came from (a path relative to the set's folder, or a generator's index).
+        attributes: further named values of each image (the camera, the site), by the name of their column.
     """
 
     name: str
@@ -56,12 +57,15 @@ class ImageSet:
     masks: PixelFile | None = None
     groups: tuple[str, ...] | None = field(default=None, repr=False)
     origins: tuple[str, ...] | None = field(default=None, repr=False)
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         lengths = {len(self.rows), len(self.labels), len(self.hashes)}
-        lengths |= {len(part) for part in (self.groups, self.origins) if part is not None}
+        lengths |= {len(part) for part in (self.groups, self.origins, *self.attributes.values()) if part is not None}
         if len(lengths) != 1:
-            raise DataError(f"{self.name}: expected as many labels, hashes and groups as images, got {sorted(lengths)}")
+            raise DataError(
+                f"{self.name}: expected as many labels, hashes, groups and attributes as images, got {sorted(lengths)}"
+            )
         self._check_pixel_files()
         if len(self.labels) and not (self.labels.min() >= 0 and self.labels.max() < len(self.class_names)):
             raise DataError(
@@ -90,11 +94,13 @@ class ImageSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over class names, content hashes, labels, groups and masks in order: the whole set's identity.
+        """SHA-256 (hex) over class names, content hashes, labels, groups, attributes and masks in order: its identity.
 
         Reads every mask once where there are masks.
         """
         digest = hashlib.sha256(json.dumps([self.class_names, self.groups]).encode())
+        if self.attributes:
+            digest.update(json.dumps(dict(self.attributes), sort_keys=True).encode())
         for content, label in zip(self.hashes, self.labels, strict=True):
             digest.update(f"\n{content} {label}".encode())
         if self.masks is not None:
@@ -125,7 +131,20 @@ class ImageSet:
             masks=self.masks,
             groups=None if self.groups is None else tuple(self.groups[i] for i in chosen),
             origins=None if self.origins is None else tuple(self.origins[i] for i in chosen),
+            attributes={name: tuple(values[i] for i in chosen) for name, values in self.attributes.items()},
         )
+
+    def attribute(self, name: str) -> tuple[str, ...]:
+        """Return the value of a named attribute for each image; "group" is the one that `groups` holds.
+
+        Raises:
+            DataError: the set has no such attribute; names those that it has.
+        """
+        known = {**({} if self.groups is None else {"group": self.groups}), **self.attributes}
+        if name not in known:
+            has = ", ".join(known) or "none"
+            raise DataError(f"{self.name}: expected an attribute of each image called {name!r}, got {has}")
+        return known[name]
 
     def load(self, positions: Sequence[int] | NDArray[np.int64] | slice = slice(None)) -> Tensor:
         """Return the pixels at `positions` as float32 `[B,3,H,W]` in [0, 1], on the CPU."""

@@ -59,8 +59,13 @@ def footprint(classifier: Classifier, size: tuple[int, int]) -> Footprint:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with frozen(module), torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        logits = classifier.logits(pixels.requires_grad_())
+    wanted = classifier.differentiable  # a black box keeps nothing for a backward pass, and would refuse one
+    with (
+        frozen(module),
+        torch.set_grad_enabled(wanted),
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+    ):
+        logits = classifier.logits(pixels.requires_grad_(wanted))
         # Tensors have to live until all are counted: a freed one's address may be given to the next.
         total = sum(kept.values()) + logits.numel() * logits.element_size()
     image = 2 * pixels[0].numel() * pixels.element_size() + total // _COUNTED

@@ -9,7 +9,7 @@ import copy
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wolfhound.classifier import Classifier, frozen
 
@@ -40,7 +40,8 @@ def in_channels_last(classifier: Classifier, sample: Tensor, *, gradients: bool 
     prediction stay the same, and no logit move by more than `TOLERANCE`. The classifier handed over is left as it is;
     the digest of the weights stays the same.
     """
-    if not any(isinstance(part, nn.Conv2d) for part in classifier.module.modules()):
+    # Weights of four dimensions are those of convolutions, also in programs that hold no layers.
+    if not any(parameter.ndim == 4 for parameter in classifier.module.parameters()):
         return Laid(classifier, STANDARD, "no convolution")
     try:
         module = copy.deepcopy(classifier.module)
@@ -48,17 +49,17 @@ def in_channels_last(classifier: Classifier, sample: Tensor, *, gradients: bool 
     except (RuntimeError, TypeError) as error:
         return Laid(classifier, STANDARD, f"it cannot be copied: {_first_line(error)}")
     pixels = sample.to(classifier.device, classifier.dtype)
-    expected = _logits(classifier, pixels, gradients=gradients)
+    expected = logits_of(classifier, pixels, gradients=gradients)
     try:
-        found = _logits(moved, pixels, gradients=gradients)
+        found = logits_of(moved, pixels, gradients=gradients)
     except RuntimeError as error:
         return Laid(classifier, STANDARD, f"its code does not allow another: {_first_line(error)}")
-    if not _same(expected, found):
+    if not outputs_agree(expected, found):
         return Laid(classifier, STANDARD, "another one changes its outputs")
     return Laid(moved, CHANNELS_LAST)
 
 
-def _logits(classifier: Classifier, pixels: Tensor, *, gradients: bool) -> Tensor:
+def logits_of(classifier: Classifier, pixels: Tensor, *, gradients: bool) -> Tensor:
     """Return the logits of a forward pass through which, with `gradients`, a gradient was taken, too."""
     with frozen(classifier.module), torch.set_grad_enabled(gradients):
         at = pixels.detach().clone().requires_grad_(gradients)
@@ -68,7 +69,8 @@ def _logits(classifier: Classifier, pixels: Tensor, *, gradients: bool) -> Tenso
     return logits.detach()
 
 
-def _same(expected: Tensor, found: Tensor) -> bool:
+def outputs_agree(expected: Tensor, found: Tensor) -> bool:
+    """Whether two sets of logits `[B,K]` give the same predictions and differ by at most `TOLERANCE` of the largest."""
     if not bool(torch.isfinite(found).all()) or not torch.equal(expected.argmax(dim=1), found.argmax(dim=1)):
         return False
     return bool((expected - found).abs().max() <= TOLERANCE * expected.abs().max())

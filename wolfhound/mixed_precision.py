@@ -33,6 +33,8 @@ def in_mixed_precision(classifier: Classifier, sample: Tensor) -> Refined:
     Taken where every prediction of the sample is the same in a pass in 16 bits, and the gradient of the largest logit
     points the same way on every image (cosine of 0.95 or more). bfloat16 is tried, and on CUDA float16 before it.
     """
+    if not classifier.differentiable:
+        return Refined(classifier, f"{_name(classifier.dtype)} (a black box gives no gradients)")
     if classifier.dtype != torch.float32:
         return Refined(classifier, f"{_name(classifier.dtype)} (mixed precision needs a float32 network)")
     pixels = sample.to(classifier.device, classifier.dtype)

@@ -5,99 +5,57 @@ Numbers that people write as fractions may be written so: `epsilon: 10/255`, `at
 
 import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
 from wolfhound.plan_attacks import (
     NaturalSection,
+    ProbeSection,
     ReplaySection,
     RobustSection,
     TargetedSection,
     ThreatSection,
     UniversalSection,
 )
-from wolfhound.plan_base import Channel, Name, Names, Section, Share, Size, parse_fraction
+from wolfhound.plan_base import Name, Names, Section, Share, parse_fraction
+from wolfhound.plan_bias import BiasSection, DemonstrationBias, NuisanceBias
+from wolfhound.plan_classifiers import (
+    DemonstrationClassifier,
+    FactoryClassifier,
+    Subject,
+    TorchvisionClassifier,
+)
+from wolfhound.plan_groups import GroupsSection
+from wolfhound.plan_hypotheses import HypothesesSection
+from wolfhound.plan_images import CsvImages, DemonstrationImages, FitSection, FolderImages, Images, TorchvisionImages
+from wolfhound.plan_report import ReportSection
+from wolfhound.plan_shortcut import ShortcutSection
 
 __all__ = [
     "PLAN_FORMAT",
     "AuditPlan",
+    "CsvImages",
+    "DemonstrationBias",
+    "DemonstrationClassifier",
+    "DemonstrationImages",
+    "FactoryClassifier",
+    "FitSection",
+    "FolderImages",
     "NaturalSection",
+    "ProbeSection",
     "ReplaySection",
+    "ReportSection",
     "RobustSection",
     "TargetedSection",
     "ThreatSection",
+    "TorchvisionClassifier",
+    "TorchvisionImages",
     "UniversalSection",
     "parse_fraction",
 ]
 
 PLAN_FORMAT = 1
-
-
-class FitSection(Section):
-    """How a photograph becomes an image of the set's size."""
-
-    method: Literal["crop", "squash"] = Field(
-        "crop", description="crop: resize the shorter side, then cut the centre; squash: resize the whole image"
-    )
-    shorter_side: int | None = Field(None, gt=0, description="for crop; by default size * 256 / 224")
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
-    upright: bool = Field(
-        True, description="turn photographs as their EXIF orientation says; torchvision's own evaluation does not"
-    )
-
-
-class DemonstrationImages(Section):
-    """The generated image set of ten classes with a planted confounder."""
-
-    source: Literal["demonstration"]
-    count: int = Field(5000, ge=100)
-    confounding: Annotated[float, Field(ge=0.5, le=1)] = 0.5
-    seed: int = Field(1, ge=0)
-
-
-class FolderImages(Section):
-    """A folder with one folder of images per class."""
-
-    source: Literal["folder"]
-    path: Path
-    size: Size = 224
-    fit: FitSection = FitSection()
-    labels: Literal["folder_order", "leading_index", "class_name"] = Field(
-        "folder_order",
-        description="folder_order: the sorted folder names are the classes; leading_index: a folder's name begins with "
-        "the classifier's class index, as in 0207_golden_retriever; class_name: it is one of class_names",
-    )
-    class_names: Literal["folders", "imagenet"] | Path = Field(
-        "folders", description="folders, imagenet, or a text file with one class name a line"
-    )
-    limit_per_class: int | None = Field(None, gt=0)
-
-
-class CsvImages(Section):
-    """A CSV file with the columns path and label, and where they exist mask and group."""
-
-    source: Literal["csv"]
-    path: Path
-    root: Path | None = Field(None, description="folder that the paths are relative to; by default the CSV's own")
-    size: Size = 224
-    fit: FitSection = FitSection()
-    class_names: Literal["labels", "imagenet"] | Path = "labels"
-
-
-class TorchvisionImages(Section):
-    """A data set in torchvision's layout on disk."""
-
-    source: Literal["torchvision"]
-    dataset: Literal["cifar10", "cifar100", "imagenet"]
-    root: Path
-    split: Literal["train", "val", "test"] = "val"
-    size: Size | None = Field(None, description="by default 32 for CIFAR, 224 for ImageNet")
-    fit: FitSection = FitSection()
-    download: bool = False
-
-
-Images = Annotated[DemonstrationImages | FolderImages | CsvImages | TorchvisionImages, Field(discriminator="source")]
 
 
 class SplitSection(Section):
@@ -106,62 +64,6 @@ class SplitSection(Section):
     craft: int = Field(gt=0)
     select: int = Field(gt=0)
     report: int = Field(gt=0)
-
-
-class PreprocessingSection(Section):
-    """Overrides of what the weights carry: channel means and deviations on the [0, 1] scale, and the input size."""
-
-    mean: Channel | None = None
-    std: Channel | None = None
-    input_size: Size | None = None
-
-
-class DemonstrationClassifier(Section):
-    """One of the six architecture families at reduced width, trained on the demonstration images on first use."""
-
-    source: Literal["demonstration"]
-    name: Name
-    architecture: Literal["vgg_f", "caffenet", "googlenet", "vgg16", "vgg19", "resnet152"]
-
-
-class TorchvisionClassifier(Section):
-    """A torchvision classifier, or vgg_f or caffenet, by its name."""
-
-    source: Literal["torchvision"]
-    name: Name
-    architecture: str
-    weights: str = Field(
-        "DEFAULT", description='DEFAULT, a torchvision weights name, a local .pth or .safetensors file, or "random"'
-    )
-    arguments: dict[str, int | float | str | bool | None] = Field({}, description="further arguments of the builder")
-    preprocessing: PreprocessingSection = PreprocessingSection()
-
-
-class FactoryClassifier(Section):
-    """A function or class in a Python file of yours that returns the network."""
-
-    source: Literal["factory"]
-    name: Name
-    file: Path
-    callable: str
-    arguments: dict[str, int | float | str | bool | None] = Field(default_factory=dict)
-    weights: Path | None = None
-    preprocessing: PreprocessingSection
-
-
-Subject = Annotated[DemonstrationClassifier | TorchvisionClassifier | FactoryClassifier, Field(discriminator="source")]
-
-
-class DemonstrationBias(Section):
-    """The wolf/husky probe: a classifier trained on a confounded set and one on a balanced set, backgrounds swapped."""
-
-    source: Literal["demonstration"]
-    architecture: Literal["vgg_f", "caffenet", "googlenet", "vgg16", "vgg19", "resnet152"] = "vgg_f"
-    training_images: int = Field(1000, ge=50)
-    probe_images: int = Field(200, ge=20)
-    confounding: Annotated[float, Field(ge=0.5, le=1)] = 1.0
-    shown: int = Field(4, ge=1, le=12)
-    seed: int = Field(1, ge=0)
 
 
 class InsideSection(Section):
@@ -243,10 +145,15 @@ class AuditPlan(Section):
     robust: tuple[RobustSection, ...] = ()
     targeted: tuple[TargetedSection, ...] = ()
     natural: tuple[NaturalSection, ...] = ()
-    bias: tuple[DemonstrationBias, ...] = ()
+    probes: tuple[ProbeSection, ...] = ()
+    bias: tuple[BiasSection, ...] = ()
+    shortcut: tuple[ShortcutSection, ...] = ()
+    groups: GroupsSection | None = Field(None, description="fooling by group; without it no rate is cut by group")
+    hypotheses: HypothesesSection | None = Field(None, description="where to look for shortcuts; proposes, never finds")
     inside: tuple[InsideSection, ...] = ()
     criteria: tuple[CriterionSection, ...] = ()
     fixed_on: datetime.date | None = Field(None, description="the day on which the criteria were fixed")
+    report: ReportSection = ReportSection()
 
     @property
     def classifier_names(self) -> tuple[str, ...]:
@@ -289,6 +196,7 @@ def _too_many_images(plan: AuditPlan) -> list[str]:
         (f"targeted[{i}]", section.images) for i, section in enumerate(plan.targeted) if section.start == "images"
     ]
     asked += [(f"natural[{i}]", section.images or 0) for i, section in enumerate(plan.natural)]
+    asked += [("hypotheses", plan.hypotheses.images)] if plan.hypotheses is not None else []
     held_out = plan.splits.report
     return [
         f"{place}.images asks for {count} images; the report split has {held_out}"
@@ -307,5 +215,14 @@ def _references(plan: AuditPlan) -> list[tuple[str, tuple[str, ...]]]:
     places += [(f"robust[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.robust)]
     places += [(f"robust[{index}].surrogate", (s.surrogate,)) for index, s in enumerate(plan.robust) if s.surrogate]
     places += [(f"natural[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.natural)]
+    places += [(f"probes[{index}].classifiers", s.classifiers) for index, s in enumerate(plan.probes)]
+    places += [
+        (f"bias[{index}].classifiers", s.classifiers)
+        for index, s in enumerate(plan.bias)
+        if not isinstance(s, DemonstrationBias | NuisanceBias)
+    ]
+    places += [(f"shortcut[{index}].network", (section.network,)) for index, section in enumerate(plan.shortcut)]
+    places += [("groups.classifiers", plan.groups.classifiers)] if plan.groups is not None else []
+    places += [("hypotheses.classifiers", plan.hypotheses.classifiers)] if plan.hypotheses is not None else []
     places += [(f"inside[{index}].classifiers", section.classifiers) for index, section in enumerate(plan.inside)]
     return [(place, names) for place, names in places if not isinstance(names, str)]

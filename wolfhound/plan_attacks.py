@@ -158,3 +158,11 @@ class NaturalSection(Section):
         if self.reference is not None and len(self.severities) < 5:
             raise ValueError("expected all five severities beside reference errors, which are means over the five")
         return self
+
+
+class ProbeSection(Section):
+    """A probe of an installed plug-in: a function that changes the held-out images. Nobody attacks."""
+
+    plugin: Name = Field(description="the name of its entry point in the group wolfhound.probes")
+    options: Options = Field(default_factory=dict)
+    classifiers: Names = "all"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-IntervalMethod = Literal["wilson", "clopper-pearson", "bootstrap"]
+IntervalMethod = Literal["wilson", "clopper-pearson", "bootstrap", "newcombe"]
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,10 @@ class EvidenceStore:
             VerificationError: the bytes are not those that were stored.
         """
         path = self.root / artefact.path
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise EvidenceError(
+                f"expected the artefact {artefact.path} in {self.root}, found a link that leads out of it"
+            )
         try:
             data = path.read_bytes()
         except FileNotFoundError as error:
@@ -88,19 +92,42 @@ class EvidenceStore:
 
     def step(self, name: str, key: str) -> Mapping[str, Any] | None:
         """Return what the step recorded under this key when it finished, or None if it has to be done."""
-        path = self._step_path(name)
-        try:
-            record = json.loads(path.read_bytes())
-        except (FileNotFoundError, ValueError):
-            return None
-        if not isinstance(record, dict) or record.get("key") != key:
+        record = self.step_record(name)
+        if record is None or record.get("key") != key:
             return None
         value = record.get("value")
         return value if isinstance(value, dict) else None
 
-    def finish_step(self, name: str, key: str, value: Mapping[str, Any]) -> None:
-        """Record that the step is done, under the digest of everything that it depended on."""
-        record = {"step": name, "key": key, "value": value}
+    def step_record(self, name: str) -> Mapping[str, Any] | None:
+        """Return the whole record of a step, under whatever key, or None where there is none that can be read."""
+        try:
+            record = json.loads(self._step_path(name).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return record if isinstance(record, dict) else None
+
+    def step_records(self) -> Iterator[Mapping[str, Any]]:
+        """Yield every record of a step that is in the folder and can be read."""
+        for path in sorted((self.root / "steps").glob("*.json")):
+            try:
+                record = json.loads(path.read_bytes())
+            except ValueError:
+                continue  # damaged: its step is done again
+            if isinstance(record, dict):
+                yield record
+
+    def has_steps(self) -> bool:
+        """Whether a run has finished a step in this folder."""
+        return any((self.root / "steps").glob("*.json"))
+
+    def gather(self) -> None:
+        """Bring everything here that belongs to the run: in a folder of one disk it is here already."""
+
+    def finish_step(
+        self, name: str, key: str, value: Mapping[str, Any], *, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record that the step is done, under the digest of everything that it depended on: `facts`, by name."""
+        record = {"step": name, "key": key, **({} if facts is None else {"facts": facts}), "value": value}
         write_atomically(self._step_path(name), json.dumps(record, indent=1, allow_nan=False).encode() + b"\n")
 
     def _step_path(self, name: str) -> Path:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from wolfhound.evidence import Criterion, Finding, Judgement, Severity, Subject, Verdict
-from wolfhound.statistics import Rate
+from wolfhound.evidence import SHARE, Criterion, Finding, Judgement, Quantity, Severity, Subject, Verdict
+from wolfhound.statistics import Interval, Rate
 
 _ORDER: tuple[Verdict, ...] = ("not met", "inconclusive", "not tested", "met")
 WIDESPREAD = 2
@@ -20,9 +20,11 @@ def compare(rate: Rate, criterion: Criterion) -> Verdict:
     Met: the whole interval keeps the threshold. Not met: the whole interval breaks it. Otherwise inconclusive: the
     images were too few to tell. A rate that was not measured is not tested.
     """
-    if not rate.measured:
-        return "not tested"
-    bounds = rate.interval()
+    return "not tested" if not rate.measured else compare_interval(rate.interval(), criterion)
+
+
+def compare_interval(bounds: Interval, criterion: Criterion) -> Verdict:
+    """Return the verdict on a share by its interval; see `compare`."""
     if criterion.comparator == "at most":
         kept, broken = bounds.high <= criterion.threshold, bounds.low > criterion.threshold
     else:
@@ -85,11 +87,35 @@ def _above_noise(finding: Finding, source: str) -> bool:
 def judge_criterion(criterion: Criterion, findings: Sequence[Finding]) -> tuple[Judgement, ...]:
     """Return one judgement for each finding that the criterion speaks of, or a single "not tested" if there is none."""
     kind, _, name = criterion.rate.partition(".")
-    chosen = [f for f in findings if f.kind == kind and name in f.rates and fnmatchcase(f.subject, criterion.subjects)]
-    if not chosen:
+    speaks_of = [f for f in findings if f.kind == kind and fnmatchcase(f.subject, criterion.subjects)]
+    shares = [(f, f.quantities[name]) for f in speaks_of if name not in f.rates and _is_share(f.quantities.get(name))]
+    chosen = [finding for finding in speaks_of if name in finding.rates]
+    if not chosen and not shares:
         reason = f"no finding measured {criterion.rate} on a subject matching {criterion.subjects!r}"
         return (Judgement(criterion.id, "not tested", reason),)
-    return tuple(_judge(criterion, finding, finding.rates[name]) for finding in chosen)
+    return (
+        *(_judge(criterion, finding, finding.rates[name]) for finding in chosen),
+        *(_judge_share(criterion, finding, quantity) for finding, quantity in shares),
+    )
+
+
+def _is_share(quantity: Quantity | None) -> bool:
+    return quantity is not None and quantity.unit == SHARE and quantity.interval is not None
+
+
+def _judge_share(criterion: Criterion, finding: Finding, observed: Quantity) -> Judgement:
+    """Return the judgement on a share that is no proportion (a gap between groups): its own interval decides."""
+    bounds = observed.interval
+    assert bounds is not None  # `_is_share`
+    verdict = compare_interval(bounds, criterion)
+    value = f"{100 * observed.value:.1f} % [{100 * bounds.low:.1f}, {100 * bounds.high:.1f}] ({bounds.method})"
+    reason = f"{value}: {_reason(verdict, criterion)}"
+    if finding.doubts:
+        codes = ", ".join(doubt.code for doubt in finding.doubts)
+        verdict, reason = "inconclusive", f"{value}; the finding is in doubt: {codes}"
+    # No rate, so no control of the same kind to be above: what is kept is for information.
+    severities: dict[Verdict, Severity] = {"not met": "high", "inconclusive": "medium", "met": "info"}
+    return Judgement(criterion.id, verdict, reason, severities[verdict], finding.id, quantity=observed)
 
 
 def _judge(criterion: Criterion, finding: Finding, observed: Rate) -> Judgement:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attacks.base import ImageAttack
-from attacks.delivery import deliver
-from attacks.judge import predictions, uint8_batches
+from attacks.feasibility import refuse_threat
+from attacks.judge import judge, predictions, uint8_batches
 from attacks.threat import Threat
 from wolfhound.checks import check_labels
 from wolfhound.classifier import Classifier, frozen
@@ -21,7 +21,20 @@ from wolfhound.images import ImageSet
 from wolfhound.metrics import Predictions
 from wolfhound.progress import Progress, silent
 
-IMAGE_COLUMNS = ("image", "label", "target", "clean", "adversarial", "linf", "l2", "steps", "queries", "success")
+IMAGE_COLUMNS = (
+    "image",
+    "label",
+    "target",
+    "clean",
+    "adversarial",
+    "linf",
+    "l2",
+    "steps",
+    "queries",
+    "success",
+    "adversarial_float",
+    "success_float",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +43,9 @@ class ImageAttackResult:
 
     Attributes:
         ledger: one row an image: image (content hash), label, target, clean, adversarial (predictions), linf and l2 (of
-            the delivered perturbation, pixel scale), steps, queries (see `attacks.base.ImageProposal`) and success. For
-            an untargeted attack, target is the class to leave.
+            the delivered perturbation, pixel scale), steps, queries (see `attacks.base.ImageProposal`) and success; all
+            of the 8-bit image that is delivered. adversarial_float and success_float are of the same proposal in
+            floating point, bounded and clipped but not rounded. For an untargeted attack, target is the class to leave.
         kept: positions of the images whose adversarial versions were kept, in order.
         adversarial: those versions as they were judged, uint8 `[len(kept),3,H,W]`.
     """
@@ -63,6 +77,7 @@ def attack_images(
     reached, or for an untargeted attack left.
 
     Raises:
+        PlanError: the attack cannot work under such a threat.
         DataError: targets that do not fit the images or classes, or `keep` outside the images.
         EvidenceError: the attack proposed something that is not finite.
         ModelError: a logit is NaN or infinite.
@@ -91,6 +106,7 @@ def attack_seeded(
         As `attack_images` does.
     """
     wanted = torch.from_numpy(np.asarray(targets))
+    refuse_threat(attack, threat)
     _check_request(classifier, images, wanted, keep)
     parts, kept = [], {}
     with frozen(classifier.module), progress(f"{classifier.name}: {attack.name}", len(images)) as advance:
@@ -123,21 +139,21 @@ def _attack_batch(
     clean = predictions(classifier, batch)
     pixels = batch.to(classifier.device, classifier.dtype).div_(255)
     proposal = attack.propose(classifier, pixels.clone(), targets.to(classifier.device), threat, seeds=seeds)
-    delivered = deliver(pixels, proposal.pixels - pixels, threat).cpu()
-    adversarial = predictions(classifier, delivered)
-    levels = (delivered.to(torch.int16) - batch.to(torch.int16)).to(torch.float64).flatten(1)
-    success = (adversarial == targets.numpy()) == attack.targeted
+    found = judge(classifier, pixels, proposal.pixels, targets.numpy(), threat, targeted=attack.targeted)
+    levels = (found.delivered.to(torch.int16) - batch.to(torch.int16)).to(torch.float64).flatten(1)
     table = {
         "target": targets.numpy(),
         "clean": clean,
-        "adversarial": adversarial,
+        "adversarial": found.adversarial,
         "linf": levels.abs().amax(dim=1).numpy() / 255,
         "l2": levels.norm(dim=1).numpy() / 255,
         "steps": proposal.steps.numpy(),
         "queries": proposal.queries.numpy(),
-        "success": success,
+        "success": found.success,
+        "adversarial_float": found.adversarial_float,
+        "success_float": found.success_float,
     }
-    return pd.DataFrame(table), delivered
+    return pd.DataFrame(table), found.delivered
 
 
 def random_targets(avoid: Predictions, *, classes: int, generator: torch.Generator) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ class Move(Protocol):
     """How a gradient becomes a step."""
 
     def __call__(self, gradient: Tensor) -> Tensor:
-        """Return the step of each image in levels, `[B,3,H,W]`."""
+        """Return the step of each image in levels, `[B,3,H,W]`. `gradient` may be written over."""
         ...
 
     def only(self, chosen: Tensor) -> "Move":
@@ -67,7 +67,7 @@ class FastGradient:
         task = ImageTask.of(classifier, pixels, targets, bound, targeted=self.targeted)
         delta, steps = torch.zeros_like(pixels), torch.zeros_like(targets)
         climb(task, delta, steps, _Steepest.of(bound, 1.0), self.objective, most_steps=1, confidence=0.0)
-        return ImageProposal(task.shown(delta), steps.cpu(), task.queries.cpu())
+        return ImageProposal(task.show(delta), steps.cpu(), task.queries.cpu())
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class ProjectedGradient:
                 left = left.only(~left.holds(delta[left.rows].round(), self.confidence))
             if not len(left):
                 break
-        return ImageProposal(task.shown(delta), steps.cpu(), task.queries.cpu())
+        return ImageProposal(task.show(delta), steps.cpu(), task.queries.cpu())
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class MomentumGradient:
         delta, steps = torch.zeros_like(pixels), torch.zeros_like(targets)
         move = _Momentum(_Steepest.of(bound, 1 / self.most_steps), self.decay, torch.zeros_like(pixels))
         climb(task, delta, steps, move, self.objective, most_steps=self.most_steps, confidence=self.confidence)
-        return ImageProposal(task.shown(delta), steps.cpu(), task.queries.cpu())
+        return ImageProposal(task.show(delta), steps.cpu(), task.queries.cpu())
 
 
 def climb(
@@ -214,7 +214,7 @@ def climb(
     the last iterate: the judge does. It is left in whole levels, unless the images never stop and the papers' own
     iterate is wanted.
     """
-    current = delta[task.rows]
+    current = delta if len(task) == len(delta) else delta[task.rows]
     for _ in range(most_steps):
         reached, current, gradient = task.look(current, objective=objective, confidence=confidence)
         if bool(reached.any()):
@@ -222,9 +222,13 @@ def climb(
             task, move, current = task.only(~reached), move.only(~reached), current[~reached]
             if not len(task):
                 return task
-        current = task.bounded(current + move(gradient))
+        current = task.bound(move(gradient).add_(current))
         steps[task.rows] += 1
-    delta[task.rows] = task.deliverable(current) if math.isfinite(confidence) else current
+    last = task.deliverable(current, spare=False) if math.isfinite(confidence) else current
+    if len(task) == len(delta):
+        delta.copy_(last)
+    else:
+        delta[task.rows] = last
     return task
 
 
@@ -240,7 +244,8 @@ class _Steepest:
         return cls(threat, share * (whole_levels(threat) if threat.norm == "linf" else 255 * threat.epsilon))
 
     def __call__(self, gradient: Tensor) -> Tensor:
-        return self.threat.steepest(gradient).mul_(self.length)
+        steepest = gradient.sign_() if self.threat.norm == "linf" else self.threat.steepest(gradient)
+        return steepest.mul_(self.length)
 
     def only(self, chosen: Tensor) -> "_Steepest":  # noqa: ARG002 (every image steps alike)
         return self
@@ -257,7 +262,7 @@ class _Momentum:
     def __call__(self, gradient: Tensor) -> Tensor:
         size = torch.linalg.vector_norm(gradient.flatten(1), ord=1, dim=1)[:, None, None, None]
         self.sum.mul_(self.decay).add_(gradient.div_(size.clamp_min(torch.finfo(size.dtype).tiny)))
-        return self.straight(self.sum)
+        return self.straight(gradient.copy_(self.sum))
 
     def only(self, chosen: Tensor) -> "_Momentum":
         return _Momentum(self.straight, self.decay, self.sum[chosen])
@@ -265,20 +270,21 @@ class _Momentum:
 
 def _random_starts(task: ImageTask, threat: Threat, seeds: Tensor) -> Tensor:
     """Return one start an image in levels, uniform in the ball, clipped to the images."""
-    shape = tuple(task.original.shape[1:])
-    starts = torch.stack([_random_start(shape, threat, int(seed)) for seed in seeds.tolist()])
-    return task.bounded(starts.to(task.original))
+    starts = torch.empty(task.original.shape)
+    for start, seed in zip(starts, seeds.tolist(), strict=True):
+        _random_start(start, threat, torch.Generator().manual_seed(int(seed) % 2**63))
+    return task.bound(starts.to(task.original))
 
 
-def _random_start(shape: tuple[int, ...], threat: Threat, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed % 2**63)
+def _random_start(start: Tensor, threat: Threat, generator: torch.Generator) -> None:
+    """Write one start `[3,H,W]` in levels, uniform in the ball."""
     if threat.norm == "linf":
         most = whole_levels(threat)
-        return torch.randint(-most, most + 1, shape, generator=generator).float()
-    towards = torch.randn(shape, generator=generator)
-    radius = 255 * threat.epsilon * torch.rand((), generator=generator) ** (1 / towards.numel())
-    start: Tensor = towards * (radius / towards.norm())
-    return start
+        start.random_(-most, most + 1, generator=generator)
+        return
+    start.normal_(generator=generator)
+    radius = 255 * threat.epsilon * torch.rand((), generator=generator) ** (1 / start.numel())
+    start.mul_(radius / start.norm())
 
 
 def _check_confidence(confidence: float) -> None:

@@ -5,7 +5,7 @@ with the constants of the authors' code.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -35,8 +35,8 @@ class HopSkipJump:
     out to epsilon along its own direction and rounded to 8 bit, succeeds. Without one, all iterations are spent, and
     the last point is moved out as little as survives rounding.
 
-    An untargeted attack starts from random pictures, a targeted one needs pictures of other classes (`starts`); where
-    no start succeeds, the image is given up and stays as it is.
+    An untargeted attack starts from random pictures, a targeted one from pictures labelled with its target (`starts`);
+    where the network takes none of them for the target, the image is given up: it stays as it is and takes no step.
 
     Attributes:
         iterations: how often the normal is estimated.
@@ -71,7 +71,11 @@ class HopSkipJump:
     def propose(
         self, classifier: Classifier, pixels: Tensor, targets: Tensor, threat: Threat | None, *, seeds: Tensor
     ) -> ImageProposal:
-        """See `attacks.base.ImageAttack`. An image that succeeds when clean takes no step and stays as it is."""
+        """See `attacks.base.ImageAttack`. An image that succeeds when clean takes no step and stays as it is.
+
+        Raises:
+            DataError: `starts` are pictures of another size, or none of them is labelled with a class to reach.
+        """
         trial = Trial(classifier, pixels, targets, threat, targeted=self.targeted)
         norm: Norm = self.norm if threat is None else threat.norm
         trial.begin()
@@ -98,16 +102,22 @@ class HopSkipJump:
         """Return the rows for which some picture succeeds, and those pictures."""
         found = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
         at = trial.pixels[rows]
-        for attempt in range(self.most_starts):
-            left = torch.nonzero(~found)[:, 0]
-            if not len(left):
+        pictures = [self._pictures(trial, row, sources[row]) for row in rows.tolist()]
+        for _ in range(self.most_starts):
+            left = {i: next(pictures[i], None) for i in torch.nonzero(~found)[:, 0].tolist()}
+            drawn = {i: picture for i, picture in left.items() if picture is not None}
+            if not drawn:
                 break
-            drawn = [self.starts.picture(attempt, at.shape[-2:], sources[row]) for row in rows[left].tolist()]
-            tried = torch.stack(drawn).to(at)
-            success = trial.succeeds(trial.logits(tried, rows[left]), rows[left])
-            at[left[success]] = tried[success]
-            found[left[success]] = True
+            asked = torch.tensor(list(drawn), device=rows.device)
+            tried = torch.stack(list(drawn.values())).to(at)
+            success = trial.succeeds(trial.logits(tried, rows[asked]), rows[asked])
+            at[asked[success]] = tried[success]
+            found[asked[success]] = True
         return rows[found], at[found]
+
+    def _pictures(self, trial: Trial, row: int, source: torch.Generator) -> Iterator[Tensor]:
+        target = int(trial.classes[row]) if self.targeted else None
+        return self.starts.pictures(trial.pixels.shape[-2:], source, target=target)
 
     def _to_boundary(self, trial: Trial, outside: Tensor, rows: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
         """Return the nearest point to the original that still succeeds on the way from `outside`, and the way's length.

@@ -79,9 +79,9 @@ class Square:
             trial.step(rows)
             logits = trial.logits(tried, rows)
             score, hopeful = self._score(trial, logits, rows), trial.succeeds(logits, rows)
-            better = score < lowest
-            best = torch.where(better[:, None, None, None], tried, best)
-            lowest = torch.where(better, score, lowest)
+            better = torch.nonzero(score < lowest)[:, 0]
+            if len(better):  # few are, so that these are copied and not all
+                best[better], lowest[better] = tried[better], score[better]
             if bool(hopeful.any()):
                 going = ~trial.settle(tried, rows, hopeful)
                 rows, best, lowest = rows[going], best[going], lowest[going]

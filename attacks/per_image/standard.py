@@ -97,8 +97,9 @@ class EnsembleResult:
         tried: one row an image and attack that was tried on it: attack (its name), and the columns of
             `attacks.per_image.driver.ImageAttackResult.ledger`.
         worst: one row an image of the report: image, label, clean, attack (that broke it, or "" where none did),
-            adversarial (prediction; the clean one where no attack broke it), linf, l2 (0 where none did) and robust
-            (right when clean, and every attack failed).
+            adversarial (prediction; the clean one where no attack broke it), linf, l2 (0 where none did), robust
+            (right when clean, and every attack failed) and robust_float (the same where a proposal counts too that
+            succeeds only in floating point, before it is rounded).
     """
 
     ensemble: Ensemble
@@ -189,6 +190,11 @@ def robust_accuracy(worst: pd.DataFrame) -> Rate:
     return Rate(int(worst["robust"].sum()), len(worst), REPORT_IMAGES)
 
 
+def robust_accuracy_float(worst: pd.DataFrame) -> Rate:
+    """Return the same where a proposal counts too that succeeds only in floating point; never more than the other."""
+    return Rate(int(worst["robust_float"].sum()), len(worst), REPORT_IMAGES)
+
+
 def accuracy_after(result: EnsembleResult) -> dict[str, Rate]:
     """Return the robust accuracy after each attack and all before it, by the attack's name, in order.
 
@@ -222,14 +228,16 @@ def _worst(
     count = len(images)
     attack = np.full(count, NONE, dtype=object)
     adversarial, linf, l2 = clean.copy(), np.zeros(count), np.zeros(count)
-    standing = np.flatnonzero(clean == images.labels)
+    standing, robust_float = np.flatnonzero(clean == images.labels), clean == images.labels
     for part in parts:
         broken = part["success"].to_numpy(dtype=bool)
+        robust_float[standing[broken | part["success_float"].to_numpy(dtype=bool)]] = False
         rows, fallen = standing[broken], part[broken]
         attack[rows], adversarial[rows] = fallen["attack"], fallen["adversarial"]
         linf[rows], l2[rows] = fallen["linf"], fallen["l2"]
         standing = standing[~broken]
     robust = np.zeros(count, dtype=bool)
     robust[standing] = True
-    columns = {"clean": clean, "attack": attack, "adversarial": adversarial, "linf": linf, "l2": l2, "robust": robust}
+    columns = {"clean": clean, "attack": attack, "adversarial": adversarial, "linf": linf, "l2": l2}
+    columns |= {"robust": robust, "robust_float": robust_float}
     return pd.DataFrame({"image": list(images.hashes), "label": images.labels, **columns})

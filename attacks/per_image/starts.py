@@ -1,7 +1,9 @@
 """Pictures that an attack on labels alone may start from."""
 
+from collections.abc import Collection, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,24 +26,48 @@ class StartImages:
             raise DataError(f"{images.name}: expected at least one picture to start from, got none")
         self.images = images
 
-    def picture(self, attempt: int, size: torch.Size | tuple[int, int], source: torch.Generator) -> Tensor:
-        """Return the picture to try at an attempt (counted from 0), float32 `[3,H,W]` in [0, 1].
+    def pictures(
+        self, size: torch.Size | tuple[int, int], source: torch.Generator, *, target: int | None = None
+    ) -> Iterator[Tensor]:
+        """Yield the pictures to try, float32 `[3,H,W]` in [0, 1]: without end, or each of an image set once.
+
+        `target`: the class to reach; of an image set only pictures with that label are worth asking about.
 
         Raises:
-            DataError: the pictures have another size than the images attacked.
+            DataError: the pictures have another size than the images attacked, or none has the label of the target.
         """
+        return self._random(size, source) if self.images is None else self._of(self.images, size, source, target)
+
+    def missing(self, targets: Collection[int]) -> tuple[int, ...]:
+        """Return those of the classes to reach that no picture is labelled with, in order; none for random pictures."""
+        known = set(targets) if self.images is None else set(self.images.labels.tolist())
+        return tuple(sorted(set(targets) - known))
+
+    def _random(self, size: torch.Size | tuple[int, int], source: torch.Generator) -> Iterator[Tensor]:
         height, width = size
-        if self.images is not None:
-            if self.images.size != (height, width):
-                raise DataError(f"expected start pictures of {height}x{width}, got {self.images.size}")
-            return self.images.load([int(torch.randint(len(self.images), (1,), generator=source))])[0]
-        cells = _GRIDS[attempt % len(_GRIDS)]
-        if not cells:
-            return torch.rand((3, height, width), generator=source)
-        coarse = torch.rand((3, cells, cells), generator=source)
-        rows = torch.arange(height) * cells // height
-        columns = torch.arange(width) * cells // width
-        return coarse[:, rows][:, :, columns]
+        while True:
+            for cells in _GRIDS:
+                if not cells:
+                    yield torch.rand((3, height, width), generator=source)
+                    continue
+                coarse = torch.rand((3, cells, cells), generator=source)
+                rows = torch.arange(height) * cells // height
+                columns = torch.arange(width) * cells // width
+                yield coarse[:, rows][:, :, columns]
+
+    def _of(
+        self, images: ImageSet, size: torch.Size | tuple[int, int], source: torch.Generator, target: int | None
+    ) -> Iterator[Tensor]:
+        if images.size != tuple(size):
+            raise DataError(f"expected start pictures of {size[0]}x{size[1]}, got {images.size}")
+        if target is not None and self.missing({target}):
+            raise DataError(
+                f"{images.name}: expected a picture labelled {images.class_names[target]!r} to start from, got none "
+                "(without one an attack by labels cannot begin; choose another target or give more images)"
+            )
+        places = np.arange(len(images)) if target is None else np.flatnonzero(images.labels == target)
+        order = torch.randperm(len(places), generator=source).numpy()
+        return (images.load([int(place)])[0] for place in places[order])
 
     def __repr__(self) -> str:
         return "StartImages()" if self.images is None else f"StartImages({self.images.fingerprint[:16]})"

@@ -49,19 +49,31 @@ def chosen_targets(
         DataError: fewer than two classes.
     """
     names = classifier.class_names
+    fixed = fixed_target(rule, names)
+    if fixed is not None:
+        return _constant(fixed, len(images))
+    if len(names) < 2:
+        raise DataError(f"expected at least two classes to choose a target from, got {len(names)}")
+    if rule == "random":
+        return random_targets(images.labels, classes=len(names), generator=generator)
+    return _by_rank(classifier, images, rank=1 if rule == "second best" else len(names) - 1, batch_size=batch_size)
+
+
+def fixed_target(rule: str | int, names: Sequence[str]) -> int | None:
+    """Return the index of the class that `rule` names, or None where it is a rule that differs from image to image.
+
+    Raises:
+        PlanError: no such rule, name or index, or a rule that is also the name of a class.
+    """
     if isinstance(rule, int):
-        return _constant(_checked_index(rule, names), len(images))
+        return _checked_index(rule, names)
     if rule in RULES and rule in names:
         raise PlanError(f"expected a target that is one thing, got {rule!r}, a rule and a class (give its index)")
     if rule in names:
-        return _constant(names.index(rule), len(images))
+        return list(names).index(rule)
     if rule not in RULES:
         raise PlanError(f"expected a target out of {', '.join(RULES)}, a class name or an index, got {rule!r}")
-    if rule == "random":
-        return random_targets(images.labels, classes=len(names), generator=generator)
-    if len(names) < 2:
-        raise DataError(f"expected at least two classes to choose a target from, got {len(names)}")
-    return _by_rank(classifier, images, rank=1 if rule == "second best" else len(names) - 1, batch_size=batch_size)
+    return None
 
 
 def _constant(index: int, count: int) -> NDArray[np.int64]:

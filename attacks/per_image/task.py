@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from attacks.delivery import eight_bit
+from attacks.delivery import nearest_levels
 from attacks.threat import Threat
 from wolfhound.classifier import Classifier
 from wolfhound.errors import PlanError
@@ -56,7 +56,7 @@ class ImageTask:
         Raises:
             DataError: some pixel is no multiple of 1/255.
         """
-        original = eight_bit(pixels).to(pixels.dtype)
+        original = nearest_levels(pixels).to(pixels.dtype)
         rows = torch.arange(len(targets), device=pixels.device)
         return cls(classifier, original, targets, targeted, threat, rows, torch.zeros_like(targets))
 
@@ -72,6 +72,10 @@ class ImageTask:
     def shown(self, delta: Tensor) -> Tensor:
         """Return the pixels in [0, 1] that `delta` (levels, `[B,3,H,W]`, within the bounds) makes of the images."""
         return (self.original + delta).div_(255)
+
+    def show(self, delta: Tensor) -> Tensor:
+        """Return the same, written over `delta`."""
+        return delta.add_(self.original).div_(255)
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Return the logits of `pixels`, versions of the images, and count the question."""
@@ -117,34 +121,38 @@ class ImageTask:
 
         linf: epsilon is taken down to whole levels, beyond which nothing can be delivered.
         """
+        return self.bound(delta.clone())
+
+    def bound(self, delta: Tensor) -> Tensor:
+        """Do the same to `delta` itself, and return it. A new tensor costs far more than the arithmetic on it."""
         if self.threat is not None and self.threat.norm == "linf":
             most = whole_levels(self.threat)
-            delta = delta.clamp(-most, most)
+            delta.clamp_(-most, most)
         elif self.threat is not None:
             shrink = 255 * self.threat.epsilon / _lengths(delta).clamp_min(_TINY)
-            delta = delta * shrink.clamp_max_(1).to(delta.dtype)[:, None, None, None]
-        return (self.original + delta).clamp_(0, 255).sub_(self.original)
+            delta.mul_(shrink.clamp_max_(1).to(delta.dtype)[:, None, None, None])
+        return delta.add_(self.original).clamp_(0, 255).sub_(self.original)
 
-    def deliverable(self, delta: Tensor) -> Tensor:
-        """Return `delta` as it can be delivered: bounded, clipped and in whole levels.
+    def deliverable(self, delta: Tensor, *, spare: bool = True) -> Tensor:
+        """Return `delta` as it can be delivered: bounded, clipped and in whole levels (written over it unless spared).
 
         L2: the longest multiple that, rounded, is no longer than `delta` was. Rounding takes small changes away, so the
         rounded perturbation itself would leave part of the ball unused.
         """
         if self.threat is None or self.threat.norm == "linf":
-            return self.bounded(delta).round_()
+            return self.bound(delta.clone() if spare else delta).round_()
         low = torch.zeros(len(self), dtype=delta.dtype, device=delta.device)
-        high = torch.full_like(low, MOST_STRETCH)
+        high, stretched = torch.full_like(low, MOST_STRETCH), torch.empty_like(delta)
         most = _lengths(delta).clamp_max(255 * self.threat.epsilon * (1 - _ROUND_OFF))
         for _ in range(_BISECTIONS):
             scale = (low + high) / 2
-            fits = _lengths(self._stretched(delta, scale)) <= most
+            fits = _lengths(self._stretch(delta, scale, stretched)) <= most
             low, high = torch.where(fits, scale, low), torch.where(fits, high, scale)
-        return self._stretched(delta, low)
+        return self._stretch(delta, low, stretched)
 
-    def _stretched(self, delta: Tensor, scale: Tensor) -> Tensor:
-        moved = self.original + delta * scale[:, None, None, None]
-        return moved.round_().clamp_(0, 255).sub_(self.original)
+    def _stretch(self, delta: Tensor, scale: Tensor, into: Tensor) -> Tensor:
+        torch.mul(delta, scale[:, None, None, None], out=into)
+        return into.add_(self.original).round_().clamp_(0, 255).sub_(self.original)
 
     def look(self, delta: Tensor, *, objective: Objective, confidence: float) -> tuple[Tensor, Tensor, Tensor]:
         """Return which of the images have reached their goal, their levels, and the others' gradients.
@@ -159,14 +167,32 @@ class ImageTask:
             pixels, `[B - reached,3,H,W]`.
         """
         at, logits = self.with_graph(delta)
-        hopeful = self.lead(logits.detach()) > confidence
+        lead, slope = self._lead_and_slope(logits.detach(), objective)
+        hopeful = lead > confidence
         reached, delta = self._as_delivered(delta, hopeful, confidence) if bool(hopeful.any()) else (hopeful, delta)
         if bool(reached.all()):
             return reached, delta, at.detach()[:0]
-        with torch.enable_grad():
-            ascended = self.objective(logits, objective).sum()
-        (gradient,) = torch.autograd.grad(ascended, at)
+        (gradient,) = torch.autograd.grad(logits, at, grad_outputs=slope)
         return reached, delta, gradient[~reached] if bool(reached.any()) else gradient
+
+    def _lead_and_slope(self, logits: Tensor, kind: Objective) -> tuple[Tensor, Tensor]:
+        """Return the lead `[B]` and the derivative of `objective` in the logits `[B,classes]`.
+
+        Written out, since on so few numbers a graph costs more than the numbers themselves.
+        """
+        own = self.targets[:, None]
+        others = logits.scatter(1, own, -torch.inf)
+        highest = others.amax(dim=1, keepdim=True)
+        lead = (logits.gather(1, own) - highest)[:, 0]
+        if kind == "cross-entropy":
+            slope = (others - others.logsumexp(dim=1, keepdim=True)).exp_().neg_()
+        elif kind == "margin":
+            at_highest = (others == highest).to(logits.dtype)
+            slope = at_highest.div_(at_highest.sum(dim=1, keepdim=True)).neg_()
+        else:
+            slope = torch.zeros_like(logits)
+        slope.scatter_(1, own, 1.0)
+        return (lead, slope) if self.targeted else (-lead, slope.neg_())
 
     def _as_delivered(self, delta: Tensor, hopeful: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
         part = self.only(hopeful)

@@ -35,14 +35,15 @@ class CosineUniversal:
         images_per_update: images in the mean of one update (the paper: 32).
         step: Adam's learning rate as a share of epsilon (the paper: 0.005 at 10/255, a share of 0.13).
         decay: "cosine" lets the steps shrink to zero; "none" keeps their length, as the paper does.
-        augment: "none", "flips" or "crops" (see `views`); the clean logits stay those of the whole image.
+        augment: "none", "flips", "shifts" or "crops", "auto" by the images' size (see `views`); the clean logits stay
+            those of the whole image.
     """
 
     passes: int = 20
     images_per_update: int = 16
     step: float = 0.13
     decay: Decay = "cosine"
-    augment: Augment = "crops"
+    augment: Augment = "auto"
 
     name: ClassVar[str] = "cosine_uap"
     title: ClassVar[str] = "Cosine-UAP"

@@ -23,6 +23,9 @@ from wolfhound.classifier import Classifier
 from wolfhound.images import ImageSet
 from wolfhound.progress import Advance
 
+IMAGE_STRIDE = 1.25
+"""Length of all steps on an image together, in radii: the paper's 10 steps are an eighth of the radius long."""
+
 
 @dataclass(frozen=True)
 class DmUniversal:
@@ -55,10 +58,11 @@ class DmUniversal:
         weight_steps: descent steps on the weights (the paper: 10).
         image_radius: how far an image goes in the last pass, root mean square on the pixel scale (the paper: 25 in L2
             at 224x224, which is 0.064).
-        image_steps: descent steps on the images (the paper: 10), each an eighth of the radius long.
+        image_steps: descent steps on the images (the paper: 10), together 1.25 radii long.
         smoothing: label smoothing of the loss that the weights descend (the paper: 0.2).
         clip: cross-entropy (nats) above which an image no longer counts for v (the paper: 9).
-        augment: "none", as in the paper, "flips" or "crops" (see `views`), drawn anew for each update.
+        augment: "none", as in the paper, "flips", "shifts" or "crops", "auto" by the images' size (see `views`), drawn
+            anew for each update.
     """
 
     passes: int = 20
@@ -70,7 +74,7 @@ class DmUniversal:
     image_steps: int = 3
     smoothing: float = 0.2
     clip: float = 9.0
-    augment: Augment = "crops"
+    augment: Augment = "auto"
 
     name: ClassVar[str] = "dm_uap"
     title: ClassVar[str] = "DM-UAP"
@@ -205,7 +209,7 @@ class DmUniversal:
                 at = current.detach().requires_grad_()
                 loss = functional.cross_entropy(classifier.logits(at), labels, reduction="sum")
                 (gradient,) = torch.autograd.grad(loss, at)
-            moved = current - ball.epsilon / 8 * ball.steepest(gradient)
+            moved = current - IMAGE_STRIDE * ball.epsilon / self.image_steps * ball.steepest(gradient)
             current = (pixels + ball.project(moved - pixels)).clamp(0, 1)
         return current
 

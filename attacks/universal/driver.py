@@ -22,6 +22,7 @@ from attacks.universal.checkpoints import (
     read_checkpoint,
 )
 from attacks.universal.ensemble import all_frozen
+from attacks.universal.views import settled
 from wolfhound.classifier import Classifier
 from wolfhound.errors import DataError, EvidenceError, PlanError
 from wolfhound.images import ImageSet, check_disjoint
@@ -43,7 +44,7 @@ class UniversalResult:
         history: one checkpoint a pass.
         gradients: gradients with respect to one image that the attack took in all.
         attack: the attack's name.
-        options: its hyper-parameters.
+        options: its hyper-parameters as they were used: what depends on the images' size is decided there.
     """
 
     best: Tensor
@@ -85,6 +86,7 @@ def craft_universal(
     members = (classifiers,) if isinstance(classifiers, Classifier) else tuple(classifiers)
     _check_members(members, threat)
     _check_sets(craft, select)
+    attack = settled(attack, craft.size)
     saver = None
     if checkpoint is not None:
         inputs = RunInputs.of(attack, members, craft, select, threat, generator=generator, batch_size=batch_size)

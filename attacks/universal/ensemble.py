@@ -12,6 +12,7 @@ from torch import Tensor
 
 from attacks.base import clean_labels, in_groups
 from attacks.threat import Threat
+from attacks.universal.sharing import sharing
 from wolfhound.classifier import Classifier, frozen
 from wolfhound.images import ImageSet
 
@@ -69,14 +70,15 @@ def mean_gradient(
     """Return the gradient at `delta` `[3,H,W]` of the mean loss over the images at `positions` and over the members.
 
     The loss of an image is that of clip(x + delta, 0, 1): a pixel that is clipped has no gradient. Each image is read
-    once for all members. It takes len(positions) * len(members) gradients with respect to one image.
+    once for all members. It takes len(positions) * len(members) gradients with respect to one image, in all processes
+    together where a run is shared (see `attacks.universal.sharing`).
     """
     total = torch.zeros_like(delta)
-    for part in in_groups(positions, chunk):
+    for part in in_groups(sharing().part(positions), chunk):
         pixels = images.load(part.numpy())
         for member in members:
             total += _summed_gradient(losses, member, pixels, part, delta)
-    return total / (len(positions) * len(members))
+    return sharing().total(total) / (len(positions) * len(members))
 
 
 def _summed_gradient(losses: Losses, member: Member, pixels: Tensor, part: Tensor, delta: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Crafting images varied at random each time they are read: a few hundred photographs stand for more."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import numpy as np
 import torch
@@ -12,32 +12,71 @@ from torch.nn import functional
 
 from wolfhound.images import ImageSet
 
-Augment = Literal["none", "flips", "crops"]
+Augment = Literal["auto", "none", "flips", "shifts", "crops"]
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 
 SMALLEST_CROP = 0.5
 """Least share of an image's area that a crop keeps."""
 
+FARTHEST_SHIFT = 1 / 8
+"""Largest move in each direction as a share of the image's side: 4 of 32 pixels, as CIFAR-10 networks are trained."""
+
+SMALL = 48
+"""Up to this many pixels on the shorter side, "auto" moves and does not crop: scaling a crop blurs what is left."""
+
+Attack = TypeVar("Attack")
+
+
+def settled(attack: Attack, size: tuple[int, int]) -> Attack:
+    """Return `attack` with its "auto" replaced by how it varies images of `size` (height, width); any other as it is.
+
+    >>> from attacks.universal.df import DfUniversal
+    >>> settled(DfUniversal(), (32, 32)).augment, settled(DfUniversal(), (224, 224)).augment
+    ('shifts', 'crops')
+    >>> settled(DfUniversal(augment="none"), (32, 32)).augment
+    'none'
+    """
+    if getattr(attack, "augment", None) != "auto":
+        return attack
+    return cast(Attack, replace(cast(Any, attack), augment=suited("auto", size)))
+
+
+def suited(augment: Augment, size: tuple[int, int]) -> Augment:
+    """Return how images of `size` (height, width) are varied where `augment` is asked for: "auto" depends on the size.
+
+    >>> suited("auto", (32, 32)), suited("auto", (96, 224)), suited("none", (224, 224))
+    ('shifts', 'crops', 'none')
+    """
+    if augment != "auto":
+        return augment
+    return "shifts" if min(size) <= SMALL else "crops"
+
 
 @dataclass(frozen=True, eq=False)
 class Viewed:
-    """Images as one update sees them: mirrored left to right half of the time, and cropped where that is asked for.
+    """Images as one update sees them: mirrored left to right half of the time, and moved or cropped where asked for.
 
-    A crop keeps a square share of the image, between `SMALLEST_CROP` and all of its area, and is scaled back to full
-    size (bilinear). What is drawn belongs to the image and not to the batch, so the batch size changes nothing.
+    A shift moves the image by whole pixels, up to `FARTHEST_SHIFT` of its side in each direction; what comes in from
+    outside is the image mirrored at its border (He et al., "Deep Residual Learning", CVPR 2016, section 4.2, move as
+    far, with black outside). A crop keeps a square share of the image, between `SMALLEST_CROP` and all of its area, and
+    is scaled back to full size (bilinear). What is drawn belongs to the image and not to the batch, so the batch size
+    changes nothing.
 
     Attributes:
         rows: which row of `theta` belongs to which position.
         theta: an affine map an image from the places of the view to those of the image, `[B,2,3]`; None leaves them be.
+        outside: what lies beyond the border: its pixels repeated, or the image mirrored.
     """
 
     images: ImageSet
     rows: dict[int, int]
     theta: Tensor | None
+    outside: Literal["border", "reflection"] = "border"
 
     @classmethod
     def drawn(cls, images: ImageSet, positions: Tensor, augment: Augment, *, generator: torch.Generator) -> "Viewed":
-        """Return views of the images at `positions` int64 `[B]`, as different as `augment` says."""
+        """Return views of the images at `positions` int64 `[B]`, as different as `augment` says for their size."""
+        augment = suited(augment, images.size)
         rows = {int(position): row for row, position in enumerate(positions)}
         if augment == "none":
             return cls(images, rows, None)
@@ -46,6 +85,9 @@ class Viewed:
         theta = torch.zeros(len(positions), 2, 3)
         theta[:, 0, 0] = torch.where(draws[:, 1] < 0.5, -side, side)
         theta[:, 1, 1] = side
+        if augment == "shifts":
+            theta[:, :, 2] = _moves(draws[:, 2:], images.size)
+            return cls(images, rows, theta, "reflection")
         theta[:, :, 2] = (2 * draws[:, 2:] - 1) * (1 - side).reshape(-1, 1)
         return cls(images, rows, theta)
 
@@ -57,5 +99,12 @@ class Viewed:
         wanted = range(len(self.images))[positions] if isinstance(positions, slice) else positions
         theta = self.theta[[self.rows[int(position)] for position in wanted]]
         grid = functional.affine_grid(theta, list(pixels.shape), align_corners=False)
-        shown = functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        shown = functional.grid_sample(pixels, grid, mode="bilinear", padding_mode=self.outside, align_corners=False)
         return shown.clamp_(0, 1)
+
+
+def _moves(draws: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return moves by whole pixels, across and down, from numbers in [0, 1) `[B,2]`, in units of half the side."""
+    sides = torch.tensor([size[1], size[0]])
+    farthest = (FARTHEST_SHIFT * sides).floor()
+    return ((draws * (2 * farthest + 1)).floor() - farthest) * 2 / sides

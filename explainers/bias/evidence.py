@@ -15,13 +15,16 @@ from torch.nn import functional
 from explainers.base import Explainer, Maps, Targets, explain_in_batches
 from explainers.bias.probe import Design, load_parts
 from explainers.bias.verdict import BackgroundProbe, Question
+from explainers.checks.localisation import localisation
+from explainers.checks.randomisation import RandomisationCheck, randomisation_check
 from explainers.composition import compose
 from explainers.drawing.overlay import overlay, picture
 from explainers.registry import explainer as named_explainer
-from wolfhound.classifier import Classifier
+from wolfhound.classifier import Classifier, frozen
 from wolfhound.errors import DataError
 from wolfhound.images import ImageSet
 from wolfhound.progress import Progress, silent
+from wolfhound.statistics import Rate
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,21 @@ class EnergyInMask:
     p_value: float | None
     maps: int
     empty: int
+
+
+@dataclass(frozen=True)
+class MapOverlap:
+    """Where the maps of the images as they are point.
+
+    `pointing` counts maps whose highest place lies on the object; `overlap` is the mean intersection over union of the
+    object and the map's region from half of its largest value on (0 for an empty map), in [0, 1]; `empty` counts maps
+    without any positive value.
+    """
+
+    pointing: Rate
+    overlap: float
+    empty: Rate
+    settings: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +92,8 @@ class BiasEvidence:
     exhibits: tuple[Exhibit, ...]
     energy: EnergyInMask
     energy_swapped: EnergyInMask
+    overlap: MapOverlap
+    check: RandomisationCheck | None
 
 
 def sample_evidence(ledger: pd.DataFrame, *, per_class: int, seed: int) -> NDArray[np.int64]:
@@ -98,6 +118,7 @@ def grad_cam_evidence(
     *,
     shown_per_class: int = 3,
     measured_per_class: int = 50,
+    checked: int = 8,
     seed: int,
     explainer: Explainer | None = None,
     layer: str | None = None,
@@ -107,8 +128,8 @@ def grad_cam_evidence(
 ) -> BiasEvidence:
     """Return maps of probed images, as they are and on the other kind of background, and their energy in the mask.
 
-    Each image is explained by the contrast that the classifier decides by: the logit of the class of the pair that it
-    prefers there, minus that of the other (z_wolf - z_husky, never z_wolf alone).
+    Each image is explained by the contrast that the classifier decides by: the logit of the class that it prefers there
+    among those asked about, minus that of the next (z_wolf - z_husky, never z_wolf alone).
 
     Args:
         classifier: left exactly as found.
@@ -116,7 +137,8 @@ def grad_cam_evidence(
         probe: whose ledger is drawn from and whose composites are made again.
         shown_per_class: exhibits of each class, drawn from the measured ones.
         measured_per_class: images of each class whose energy is measured.
-        seed: of the draw and of the permutation null.
+        checked: measured images whose maps are held against those of the network with shuffled weights; 0 for none.
+        seed: of the draws, the permutation null and the shuffling.
         explainer: Grad-CAM unless another is given; layer: the explainer's default unless named.
         size: height and width of the pictures; None keeps the images'.
 
@@ -125,10 +147,12 @@ def grad_cam_evidence(
     """
     rows = sample_evidence(probe.ledger, per_class=measured_per_class, seed=seed)
     chosen = probe.ledger.iloc[rows]
-    images, masks, _, plates = load_parts(foregrounds, backgrounds, _design_of(foregrounds, backgrounds, chosen), _ALL)
+    parts = load_parts(foregrounds, backgrounds, _design_of(foregrounds, backgrounds, chosen), slice(None))
+    masks, swapped_images = parts.masks, compose(parts.images, parts.masks, parts.other)
     method, maps = explainer or named_explainer("gradcam"), []
-    for pixels, condition in ((images, "own"), (compose(images, masks, plates), "other")):
-        placed, targets = pixels.to(classifier.device, classifier.dtype), _contrasts(chosen, condition, probe.question)
+    for pixels in (parts.images, swapped_images):
+        placed = pixels.to(classifier.device, classifier.dtype)
+        targets = _contrasts(classifier, placed, probe.question, batch_size=batch_size)
         found = explain_in_batches(
             method, classifier, placed, targets, layer=layer, batch_size=batch_size, progress=progress
         )
@@ -138,18 +162,21 @@ def grad_cam_evidence(
     return BiasEvidence(
         method=method.name,
         layer=maps[0][1].layer,
-        selection=(
-            f"up to {shown_per_class} images of each class, drawn uniformly at random from the {len(chosen)} whose "
-            f"maps were measured, which were drawn likewise from the {len(probe.ledger)} probed (seed {seed}); what "
-            "the classifier predicts plays no part in it"
-        ),
+        selection=_selection(shown_per_class, len(chosen), len(probe.ledger), seed),
         exhibits=tuple(_exhibit(classifier, chosen, int(row), maps, size=size) for row in shown),
         energy=own,
         energy_swapped=swapped,
+        overlap=_overlap(maps[0][1], masks, seed=seed),
+        check=_checked(classifier, parts.images, maps[0][1], method, checked=checked, seed=seed),
     )
 
 
-_ALL = slice(None)
+def _selection(shown_per_class: int, measured: int, probed: int, seed: int) -> str:
+    return (
+        f"up to {shown_per_class} images of each class, drawn uniformly at random from the {measured} whose maps were "
+        f"measured, which were drawn likewise from the {probed} probed (seed {seed}); what the classifier predicts "
+        "plays no part in it"
+    )
 
 
 def _design_of(foregrounds: ImageSet, backgrounds: ImageSet, ledger: pd.DataFrame) -> Design:
@@ -170,13 +197,17 @@ def _design_of(foregrounds: ImageSet, backgrounds: ImageSet, ledger: pd.DataFram
         positions(backgrounds, ledger["plate_same"]),
         positions(backgrounds, ledger["plate_other"]),
         ledger["pair"].to_numpy(dtype=np.int64),
+        positions(foregrounds, ledger["partner"]),
     )
 
 
-def _contrasts(ledger: pd.DataFrame, condition: str, question: Question) -> Targets:
-    first, second = (torch.tensor(label) for label in question.classes)
-    prefers_first = torch.from_numpy(ledger[f"margin_{condition}"].to_numpy(dtype=np.float64) > 0)
-    return Targets(torch.where(prefers_first, first, second), torch.where(prefers_first, second, first))
+def _contrasts(classifier: Classifier, pixels: Tensor, question: Question, *, batch_size: int) -> Targets:
+    """Return for each image the class with the highest score among those asked about, against the next."""
+    with torch.no_grad(), frozen(classifier.module):
+        scores = [classifier.logits(part)[:, list(question.classes)].cpu() for part in torch.split(pixels, batch_size)]
+    first, second = torch.cat(scores).topk(2, dim=1).indices.T
+    classes = torch.tensor(question.classes)
+    return Targets(classes[first], classes[second])
 
 
 def energy_in_mask(maps: Maps, masks: Tensor, *, seed: int, permutations: int = 999) -> EnergyInMask:
@@ -211,6 +242,31 @@ def energy_in_mask(maps: Maps, masks: Tensor, *, seed: int, permutations: int = 
         maps=count,
         empty=len(maps) - count,
     )
+
+
+def _overlap(maps: Maps, masks: Tensor, *, seed: int) -> MapOverlap:
+    found, count = localisation(maps.raw, masks, seed=seed), len(masks)
+    return MapOverlap(
+        pointing=Rate(int(found.hits.sum()), count, "measured maps"),
+        overlap=float(found.overlap.mean()),
+        empty=Rate(found.empty, count, "measured maps"),
+        settings=found.settings,
+    )
+
+
+def _checked(
+    classifier: Classifier, images: Tensor, maps: Maps, method: Explainer, *, checked: int, seed: int
+) -> RandomisationCheck | None:
+    """Return the randomisation check on images drawn among those with a map that is not flat; None below two."""
+    varied = np.flatnonzero((maps.raw.flatten(1).amax(dim=1) - maps.raw.flatten(1).amin(dim=1)).cpu().numpy() > 0)
+    drawn = np.sort(np.random.default_rng([seed, 5]).permutation(varied)[:checked])
+    if len(drawn) < 2:
+        return None
+    rows = torch.from_numpy(drawn)
+    rival = maps.targets.against
+    targets = Targets(maps.targets.classes[rows], None if rival is None else rival[rows])
+    placed = images[rows].to(classifier.device, classifier.dtype)
+    return randomisation_check(classifier, placed, targets, explainer=method, layer=maps.layer or None, seed=seed)
 
 
 def _permutation_p(ratios: NDArray[np.float64], observed: float, *, seed: int, permutations: int) -> float:

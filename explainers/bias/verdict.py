@@ -17,6 +17,7 @@ Verdict = Literal["uses the confounder", "no evidence found"]
 Predictions = NDArray[np.int64]
 Kind = Literal["usual", "unusual"]
 _KINDS: tuple[Kind, Kind] = ("usual", "unusual")
+ALL = "all classes"
 
 
 @dataclass(frozen=True)
@@ -25,42 +26,56 @@ class ProbeSettings:
 
     Attributes:
         doses: shares of the other background blended into the image's own, in [0, 1].
-        significance: of the excess flips, after Holm's correction over the two classes.
+        significance: of the excess flips, after Holm's correction over the classes.
         tolerated_control_flips: a control is null unless its flip rate is significantly above this (one-sided exact
             binomial test at `significance`): no classifier is perfectly still when pixels change.
         resamples: bootstrap samples of each interval.
-        between_pair: decide between the two classes alone instead of among all (for classifiers of many classes, whose
-            prediction wanders between near synonyms under any change).
+        among_classes: decide among the classes asked about alone instead of among all (for classifiers of many classes,
+            whose prediction wanders between near synonyms under any change).
+        noise: of `noise_object` and `noise_background`: the norm of the noise divided by that of an image of ones.
     """
 
     doses: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     significance: float = 0.05
     tolerated_control_flips: float = 0.10
     resamples: int = 2000
-    between_pair: bool = False
+    among_classes: bool = False
+    noise: float = 0.1
 
     def __post_init__(self) -> None:
         if not self.doses or not all(0 <= dose <= 1 for dose in self.doses):
             raise ValueError(f"expected doses in [0, 1], got {self.doses}")
+        if not self.noise > 0:
+            raise ValueError(f"expected a strength of noise above 0, got {self.noise}")
         if not (0 < self.significance < 1 and 0 <= self.tolerated_control_flips < 1 and self.resamples > 0):
             raise ValueError(f"expected significance in (0, 1), tolerance in [0, 1) and resamples, got {self}")
 
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked: do predictions between classes a and b depend on the background that each is usually seen on?
+    """What was asked: do predictions between these classes depend on the background that each is usually seen on?
 
-    `classes` are the labels (a, b), `names` their names, `backgrounds` their usual backgrounds, in the same order.
+    `classes` are the labels, `names` their names, `backgrounds` their usual backgrounds, in the same order.
     """
 
-    classes: tuple[int, int]
-    names: tuple[str, str]
-    backgrounds: tuple[str, str]
+    classes: tuple[int, ...]
+    names: tuple[str, ...]
+    backgrounds: tuple[str, ...]
+
+    @property
+    def usual(self) -> dict[int, str]:
+        """Label -> its usual kind of background."""
+        return dict(zip(self.classes, self.backgrounds, strict=True))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The different kinds of background, in the order of the classes."""
+        return tuple(dict.fromkeys(self.backgrounds))
 
 
 @dataclass(frozen=True)
 class ExcessFlips:
-    """Flips under the other class's background beyond those under another background of the same kind (placebo).
+    """Flips under another class's background beyond those under another background of the same kind (placebo).
 
     `p_value` is McNemar's exact one, `p_holm` corrected over the classes (equal to `p_value` for all images together);
     `detectable` the smallest excess that would be found with 80 % power, None where no excess could be.
@@ -87,10 +102,11 @@ class Condition:
 
 @dataclass(frozen=True, eq=False)
 class BackgroundProbe:
-    """Whether a classifier's prediction between two classes uses the background, and everything that was measured.
+    """Whether a classifier's prediction between the classes uses the background, and everything that was measured.
 
-    Margins and effects are in logits: z_a - z_b. The effect of an image is its margin on a background usual for a minus
-    that on one usual for b, so a positive mean says that the background pulls the prediction the usual way.
+    Margins and effects are in logits: z_label - max z_j over the other classes asked about (two classes: z_a - z_b).
+    The effect of an image is its margin on the background usual for its class minus that on another, so a positive mean
+    says that the background pulls the prediction the usual way.
 
     Attributes:
         verdict: "uses the confounder" only if every condition is met; otherwise "no evidence found", to be read with
@@ -102,9 +118,9 @@ class BackgroundProbe:
         excess: one an involved class; `pooled` over all images.
         effect: on the margin, all images; `effect_by_class`.
         placebo_effect: from the image to a background of its own kind, signed the usual way.
-        to_other_class: share of the flips under the other background that go from one class of the pair to the other.
+        follows_background: share of the flips under the other background that go to a class usual for it.
         artefact: predictions changed by a mask one pixel wider or narrower on the placebo's background.
-        background_only: backgrounds without any object whose margin takes the class usual for them.
+        background_only: backgrounds without any object for which the classifier chooses a class usual for them.
         chance: what always answering one class would reach there; `background_only_p` two-sided against it.
         dose_response: columns dose, flips, images, mean_margin_toward_label.
         ledger: one row an image; `background_ledger` one row a background.
@@ -124,7 +140,7 @@ class BackgroundProbe:
     effect: Effect
     effect_by_class: Mapping[str, Effect]
     placebo_effect: Effect
-    to_other_class: Rate
+    follows_background: Rate
     artefact: Rate
     background_only: Rate
     chance: float
@@ -156,12 +172,12 @@ def judge(
     left_out: int = 0,
 ) -> BackgroundProbe:
     """Return every number and the verdict from the stored ledgers (columns: see `explainers.bias.probe`)."""
-    pooled, artefact = _excess(ledger, "both classes", seed=seed, settings=settings), _artefact(ledger)
+    pooled, artefact = _excess(ledger, ALL, seed=seed, settings=settings), _artefact(ledger)
     excess = _holm_over_classes(ledger, question, seed=seed, settings=settings)
     rates, gap_interval = _accuracies(ledger, question, seed=seed, settings=settings)
     effects = _effects(ledger, question, seed=seed, settings=settings)
-    only, chance, only_p = _background_only(background_ledger, question)
-    conditions = _conditions(effects["both classes"], excess, pooled, artefact, settings)
+    only, chance, only_p = _background_only(background_ledger)
+    conditions = _conditions(effects[ALL], excess, pooled, artefact, settings)
     return BackgroundProbe(
         classifier=classifier,
         question=question,
@@ -173,15 +189,15 @@ def judge(
         background_gap_interval=gap_interval,
         excess=excess,
         pooled=pooled,
-        effect=effects["both classes"],
+        effect=effects[ALL],
         effect_by_class={name: effects[name] for name in question.names},
         placebo_effect=effects["placebo"],
-        to_other_class=_to_other_class(ledger, question),
+        follows_background=_follows_background(ledger, question),
         artefact=artefact,
         background_only=only,
         chance=chance,
         background_only_p=only_p,
-        dose_response=_dose_response(ledger, question, settings),
+        dose_response=_dose_response(ledger, settings),
         ledger=ledger,
         background_ledger=background_ledger,
         left_out=left_out,
@@ -202,21 +218,44 @@ def _flips(ledger: pd.DataFrame, condition: str) -> NDArray[np.bool_]:
 
 
 def _excess(ledger: pd.DataFrame, name: str, *, seed: int, settings: ProbeSettings) -> ExcessFlips:
-    other, placebo = _flips(ledger, "other"), _flips(ledger, "same")
-    only_other, only_placebo = int((other & ~placebo).sum()), int((placebo & ~other).sum())
-    own, denominator = _integers(ledger, "prediction_own"), f"probed images ({name})"
-    p_value = mcnemar_exact(only_other, only_placebo)
+    return excess_flips(
+        _integers(ledger, "prediction_own"),
+        _integers(ledger, "prediction_other"),
+        _integers(ledger, "prediction_same"),
+        name=name,
+        seed=seed,
+        significance=settings.significance,
+        resamples=settings.resamples,
+    )
+
+
+def excess_flips(
+    own: Predictions,
+    intervened: Predictions,
+    placebo: Predictions,
+    *,
+    name: str,
+    seed: int,
+    significance: float,
+    resamples: int,
+) -> ExcessFlips:
+    """Return the flips under the intervention beyond those under the placebo, from predictions `[N]`.
+
+    Args:
+        significance: level at which `detectable` is stated, after any correction.
+    """
+    first, second, denominator = intervened != own, placebo != own, f"probed images ({name})"
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    p_value = mcnemar_exact(only_first, only_second)
     return ExcessFlips(
         name=name,
-        other=fooling_rate(own, _integers(ledger, "prediction_other"), denominator=denominator),
-        placebo=fooling_rate(own, _integers(ledger, "prediction_same"), denominator=denominator),
-        difference=float(other.mean() - placebo.mean()),
-        interval=paired_difference_interval(other, placebo, seed=seed, resamples=settings.resamples),
+        other=fooling_rate(own, intervened, denominator=denominator),
+        placebo=fooling_rate(own, placebo, denominator=denominator),
+        difference=float(first.mean() - second.mean()),
+        interval=paired_difference_interval(first, second, seed=seed, resamples=resamples),
         p_value=p_value,
         p_holm=p_value,
-        detectable=detectable_excess(
-            len(ledger), opposite=only_placebo / len(ledger), significance=settings.significance
-        ),
+        detectable=detectable_excess(len(own), opposite=only_second / len(own), significance=significance),
     )
 
 
@@ -224,7 +263,7 @@ def _holm_over_classes(
     ledger: pd.DataFrame, question: Question, *, seed: int, settings: ProbeSettings
 ) -> tuple[ExcessFlips, ...]:
     # Holm's first step divides the level by the number of classes, so that is what a class must be found at.
-    stricter = ProbeSettings(significance=settings.significance / 2, resamples=settings.resamples)
+    stricter = ProbeSettings(significance=settings.significance / len(question.classes), resamples=settings.resamples)
     found = [
         _excess(ledger[ledger["label"] == label], name, seed=seed, settings=stricter)
         for label, name in zip(question.classes, question.names, strict=True)
@@ -235,9 +274,8 @@ def _holm_over_classes(
 
 def _on_kind_of_label(ledger: pd.DataFrame, question: Question) -> NDArray[np.bool_]:
     """Whether each image's own background is the kind that is usual for its label."""
-    usual = dict(zip(question.classes, question.backgrounds, strict=True))
     return np.array(
-        [usual[label] == kind for label, kind in zip(ledger["label"], ledger["background"], strict=True)],
+        [question.usual[label] == kind for label, kind in zip(ledger["label"], ledger["background"], strict=True)],
         dtype=np.bool_,
     )
 
@@ -263,10 +301,11 @@ def _accuracies(
 
 def _effects(ledger: pd.DataFrame, question: Question, *, seed: int, settings: ProbeSettings) -> dict[str, Effect]:
     own, same, other = (_numbers(ledger, f"margin_{name}") for name in ("own", "same", "other"))
-    toward_a = np.where(ledger["background"].to_numpy() == question.backgrounds[0], 1.0, -1.0)
-    swap, placebo = toward_a * (same - other), toward_a * (same - own)
+    # An image that is not on its usual kind was moved to it, so one of the two composites is always the usual one.
+    usual_way = np.where(_on_kind_of_label(ledger, question), 1.0, -1.0)
+    swap, placebo = usual_way * (same - other), usual_way * (same - own)
     pairs, labels = _integers(ledger, "pair"), _integers(ledger, "label")
-    effects = {"both classes": swap, "placebo": placebo}
+    effects = {ALL: swap, "placebo": placebo}
     found = {
         name: mean_effect(values, pairs, seed=seed, resamples=settings.resamples) for name, values in effects.items()
     }
@@ -282,27 +321,25 @@ def _artefact(ledger: pd.DataFrame) -> Rate:
     return Rate(int(changed.sum()), len(ledger), "probed images (mask one pixel wider or narrower)")
 
 
-def _to_other_class(ledger: pd.DataFrame, question: Question) -> Rate:
-    first, second = question.classes
-    own, found = _integers(ledger, "prediction_own"), _integers(ledger, "prediction_other")
-    crossed = ((own == first) & (found == second)) | ((own == second) & (found == first))
-    return Rate(int(crossed.sum()), int(_flips(ledger, "other").sum()), "flips under the other background")
+def _follows_background(ledger: pd.DataFrame, question: Question) -> Rate:
+    usual = [question.usual.get(label, "") for label in _integers(ledger, "prediction_other").tolist()]
+    follows = np.array(usual) == ledger["background_other"].to_numpy()
+    flips = _flips(ledger, "other")
+    return Rate(int((flips & follows).sum()), int(flips.sum()), "flips under the other background")
 
 
-def _background_only(background_ledger: pd.DataFrame, question: Question) -> tuple[Rate, float, float]:
-    """Return the rate, what always answering the commoner class would reach, and the p-value against that."""
-    of_a = background_ledger["background"].to_numpy() == question.backgrounds[0]
-    takes_a = _numbers(background_ledger, "margin") > 0
-    rate = Rate(int((of_a == takes_a).sum()), len(of_a), "backgrounds without an object")
-    chance = float(max(of_a.mean(), 1 - of_a.mean()))
+def _background_only(background_ledger: pd.DataFrame) -> tuple[Rate, float, float]:
+    """Return the rate, what always answering the commonest kind would reach, and the p-value against that."""
+    right = (background_ledger["background"] == background_ledger["takes"]).to_numpy()
+    rate = Rate(int(right.sum()), len(right), "backgrounds without an object")
+    chance = float(background_ledger["background"].value_counts(normalize=True).max())
     return rate, chance, float(stats.binomtest(rate.successes, rate.total, chance).pvalue)
 
 
-def _dose_response(ledger: pd.DataFrame, question: Question, settings: ProbeSettings) -> pd.DataFrame:
-    toward_label = np.where(_integers(ledger, "label") == question.classes[0], 1.0, -1.0)
+def _dose_response(ledger: pd.DataFrame, settings: ProbeSettings) -> pd.DataFrame:
     rows = []
     for dose in settings.doses:
-        margin = toward_label * _numbers(ledger, f"margin_dose_{dose:g}")
+        margin = _numbers(ledger, f"margin_dose_{dose:g}")
         flips = int(_flips(ledger, f"dose_{dose:g}").sum())
         rows.append({"dose": dose, "flips": flips, "images": len(ledger), "mean_margin_toward_label": margin.mean()})
     return pd.DataFrame(rows)
@@ -326,9 +363,12 @@ def _conditions(
     )
 
 
-def _null(name: str, rate: Rate, settings: ProbeSettings) -> Condition:
-    """A control is null unless it flips significantly more than the tolerated share."""
-    tolerated = settings.tolerated_control_flips
+def null_control(name: str, rate: Rate, *, significance: float, tolerated: float) -> Condition:
+    """Return whether a control is null: it does not flip significantly more than the tolerated share."""
     p_value = float(stats.binomtest(rate.successes, rate.total, tolerated, alternative="greater").pvalue)
     explanation = f"{rate.text}; more than {100 * tolerated:g} %: p = {p_value:.2g}"
-    return Condition(name, p_value >= settings.significance, explanation)
+    return Condition(name, p_value >= significance, explanation)
+
+
+def _null(name: str, rate: Rate, settings: ProbeSettings) -> Condition:
+    return null_control(name, rate, significance=settings.significance, tolerated=settings.tolerated_control_flips)

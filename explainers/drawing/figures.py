@@ -4,6 +4,7 @@ A sheet is plain values; what goes into one (photographs under heat maps, filter
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +23,7 @@ _FORMAT = Literal["png", "svg"]
 
 # Inches and points.
 _MARGIN, _GAP, _LABEL, _MOST_TILE, _LEAST_WIDTH = 0.16, 0.07, 0.92, 1.75, 4.6
+_SEEN = 1.08  # below that, a photograph under a map is too small to be read
 _TITLE, _SUB, _HEAD, _CAPTION, _NOTE = 11.0, 7.5, 7.8, 6.6, 7.0
 _LEADING = 1.32 / 72
 
@@ -62,7 +64,11 @@ class Scale:
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """A gallery: rows of tiles (None leaves a place empty) under column headings and beside row headings."""
+    """A gallery: rows of tiles (None leaves a place empty) under column headings and beside row headings.
+
+    `pinned` columns from the left (a photograph) stand before all others, so a sheet with too many columns for its page
+    is broken into bands below each other, each of which begins with them. Without any the pictures shrink.
+    """
 
     title: str
     tiles: tuple[tuple[Tile | None, ...], ...]
@@ -71,6 +77,7 @@ class Sheet:
     rows: tuple[Heading, ...] = ()
     scales: tuple[Scale, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    pinned: int = 0
 
     def __post_init__(self) -> None:
         widths = {len(row) for row in self.tiles}
@@ -112,9 +119,10 @@ class _Page:
     def __init__(self, sheet: Sheet, width: float) -> None:
         self.sheet = sheet
         self.label = _LABEL if sheet.rows else 0.0
-        columns = len(sheet.tiles[0])
-        room = width - 2 * _MARGIN - self.label - (columns - 1) * _GAP
-        self.tile = min(_MOST_TILE, room / columns)
+        room = width - 2 * _MARGIN - self.label + _GAP
+        self.bands = _bands(len(sheet.tiles[0]), pinned=sheet.pinned, fitting=int(room / (_SEEN + _GAP)))
+        columns = len(self.bands[0])
+        self.tile = min(_MOST_TILE, room / columns - _GAP)
         if self.tile < 0.15:
             raise ValueError(f"expected a page wide enough for {columns} columns, got {width:g} inches")
         used = 2 * _MARGIN + self.label + columns * self.tile + (columns - 1) * _GAP
@@ -138,9 +146,10 @@ class _Page:
         self._paragraph(sheet.title, _TITLE, bold=True)
         self._paragraph(sheet.subtitle, _SUB, colour=_MUTED)
         self.down += 0.09
-        self._column_headings()
-        for index, row in enumerate(sheet.tiles):
-            self._row(row, sheet.rows[index] if sheet.rows else None)
+        for band in self.bands:
+            self._column_headings([sheet.columns[column] for column in band] if sheet.columns else [])
+            for index, row in enumerate(sheet.tiles):
+                self._row([row[column] for column in band], sheet.rows[index] if sheet.rows else None)
         for scale in sheet.scales:
             self._scale(scale)
         if sheet.remarks:
@@ -182,11 +191,11 @@ class _Page:
     def _left_of(self, column: int) -> float:
         return _MARGIN + self.label + column * (self.tile + _GAP)
 
-    def _column_headings(self) -> None:
+    def _column_headings(self, headings: Sequence[Heading]) -> None:
         top = lowest = self.down
         wrapped = [
             (wrap(head.name, self.tile, points=_HEAD, bold=True), _wrapped(head.detail, self.tile, _CAPTION))
-            for head in self.sheet.columns
+            for head in headings
         ]
         depth = max((_depth(*lines) for lines in wrapped), default=0.0)
         for column, (names, details) in enumerate(wrapped):
@@ -195,9 +204,9 @@ class _Page:
             self._lines(names, self._left_of(column), _HEAD, bold=True)
             self._lines(details, self._left_of(column), _CAPTION, colour=_MUTED)
             lowest = max(lowest, self.down)
-        self.down = lowest + (0.04 if self.sheet.columns else 0.0)
+        self.down = lowest + (0.04 if headings else 0.0)
 
-    def _row(self, row: tuple[Tile | None, ...], heading: Heading | None) -> None:
+    def _row(self, row: Sequence[Tile | None], heading: Heading | None) -> None:
         top, lowest = self.down, self.down
         if heading is not None:
             self._lines(wrap(heading.name, _LABEL - 0.1, points=_HEAD, bold=True), _MARGIN, _HEAD, bold=True)
@@ -269,6 +278,20 @@ class _Page:
             *place, marker=marker, color=colour, markersize=5, linestyle="", transform=self.figure.transFigure
         )
         self.figure.add_artist(shape)
+
+
+def _bands(columns: int, *, pinned: int, fitting: int) -> list[list[int]]:
+    """Return the columns of each band: the pinned ones, then as equal shares of the others as there can be.
+
+    >>> _bands(8, pinned=1, fitting=5)
+    [[0, 1, 2, 3, 4], [0, 5, 6, 7]]
+    """
+    others, room = columns - pinned, fitting - pinned
+    if pinned == 0 or columns <= fitting or room < 1:
+        return [list(range(columns))]
+    share = -(-others // -(-others // room))
+    starts = range(pinned, columns, share)
+    return [[*range(pinned), *range(start, min(start + share, columns))] for start in starts]
 
 
 def _wrapped(text: str, width: float, points: float) -> list[str]:

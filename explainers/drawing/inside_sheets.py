@@ -10,6 +10,7 @@ from explainers.black_box.lime import LimeExplanation
 from explainers.drawing.figures import Heading, Remark, Scale, Sheet, Tile
 from explainers.drawing.overlay import picture
 from explainers.drawing.sheets import SIGNED, contact_sheet, segment_picture
+from explainers.drawing.titles import method_title
 from explainers.inside.tiles import Tiles
 from explainers.pixels.attributions import Attributions
 
@@ -93,7 +94,7 @@ def attributions_sheet(
         (Tile(picture(photograph)), *(Tile(picture(pictures[index])) for pictures in drawn))
         for index, photograph in enumerate(photographs)
     )
-    headings = (Heading("photograph"), *(Heading(one.method, one.layer) for one in methods))
+    headings = (Heading("photograph"), *(Heading(method_title(one.method), one.layer) for one in methods))
     cautions = dict.fromkeys(one.caution for one in methods if one.caution)
     scale = Remark("Grey is 0; each picture is scaled by itself, its largest hundredth at full strength.")
     below = (scale, *(Remark(caution) for caution in cautions), *remarks)

@@ -79,6 +79,7 @@ def explanation_sheet(
         rows=tuple(headings),
         scales=_scales(difference is not None),
         remarks=tuple(remarks),
+        pinned=1,
     )
 
 

@@ -40,7 +40,8 @@ def network_faults(inspected: Inspected) -> Iterator[Notice]:
     gradients = needs_gradients(inspected.job.plan)
     for sample in inspected.samples:
         doubts = classifier_doubts(sample.classifier, sample.pixels, sample.labels)
-        cut_off = not follows_pixels(sample.classifier, sample.pixels[:2])
+        # A black box says itself that it gives none, and what would need them was refused with the plan.
+        cut_off = sample.classifier.differentiable and not follows_pixels(sample.classifier, sample.pixels[:2])
         if cut_off and gradients:
             yield _disconnected(sample)
         yield from (_notice(sample, doubt) for doubt in doubts if not (cut_off and doubt.code == "masked-gradients"))

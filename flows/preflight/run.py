@@ -30,7 +30,7 @@ def notices(job: AuditJob) -> tuple[Notice, ...]:
     Raises:
         PlanError, DataError, ModelError: they cannot be opened.
     """
-    found: tuple[Notice, ...] = once((job, "preflight"), lambda: _found(job))
+    found: tuple[Notice, ...] = once(job, ("preflight",), lambda: _found(job))
     return found
 
 

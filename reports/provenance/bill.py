@@ -29,7 +29,7 @@ def bill_bytes(evidence: Evidence, run: RunRecord, *, evidence_sha256: str) -> b
         "components": [
             *(_model(subject) for subject in evidence.subjects),
             *(_images(record) for record in evidence.images),
-            *(_software(name, version) for name, version in run.versions.items() if name != _OURSELVES),
+            *_all_software(run),
         ],
     }
     return json.dumps(bill, indent=1, ensure_ascii=False).encode() + b"\n"
@@ -37,7 +37,7 @@ def bill_bytes(evidence: Evidence, run: RunRecord, *, evidence_sha256: str) -> b
 
 def _model(subject: Subject) -> dict[str, Any]:
     properties = {
-        "wolfhound:parameters": str(subject.parameters),
+        "wolfhound:parameters": str(subject.parameters) if subject.weights_seen else "unknown",
         "wolfhound:classes": str(subject.classes),
         "wolfhound:input-size": "x".join(map(str, subject.input_size)),
         "wolfhound:provenance": subject.provenance,
@@ -46,7 +46,7 @@ def _model(subject: Subject) -> dict[str, Any]:
         "type": "machine-learning-model",
         "bom-ref": f"classifier/{subject.name}",
         "name": subject.name,
-        "hashes": [{"alg": "SHA-256", "content": subject.weights_sha256}],
+        **({"hashes": [{"alg": "SHA-256", "content": subject.weights_sha256}]} if subject.weights_seen else {}),
         "modelCard": {"modelParameters": {"task": "image classification", "modelArchitecture": subject.architecture}},
         "properties": _properties(properties),
     }
@@ -69,8 +69,25 @@ def _images(record: ImageRecord) -> dict[str, Any]:
     }
 
 
-def _software(name: str, version: str) -> dict[str, Any]:
-    component = {"type": "library", "bom-ref": f"software/{name}", "name": name, "version": version}
+def _all_software(run: RunRecord) -> list[dict[str, Any]]:
+    """Return every package of the run record, and of its main versions those that are no package or were not listed."""
+    listed = {package.name for package in run.packages}
+    main = {name: version for name, version in run.versions.items() if name != _OURSELVES and name not in listed}
+    return [
+        *(_software(name, version, "") for name, version in main.items()),
+        *(_software(package.name, package.version, package.licence) for package in run.packages),
+    ]
+
+
+def _software(name: str, version: str, licence: str) -> dict[str, Any]:
+    component: dict[str, Any] = {
+        "type": "library",
+        "bom-ref": f"software/{name}",
+        "name": name,
+        "version": version,
+    }
+    if licence:
+        component["licenses"] = [{"license": {"name": licence}}]
     if name.lower() in _NOT_PACKAGES:
         return component
     return component | {"purl": f"pkg:pypi/{name.lower().replace('_', '-')}@{version.replace('+', '%2B')}"}

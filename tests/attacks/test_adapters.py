@@ -160,12 +160,14 @@ def test_what_the_attack_cannot_do_is_refused(trained: Classifier, few: ImageSet
         run(make_image("torchattacks:PGD", {}), trained, few, None)
     with pytest.raises(PlanError, match="expected a threat for its eps"):
         run(make_image("art:FastGradientMethod", {}), trained, few, None)
-    with pytest.raises(PlanError, match="expected an attack in linf as the threat says, got one in l2"):
+    with pytest.raises(PlanError, match="foolbox:L2PGD: expected a threat of norm l2, got linf"):
         run(make_image("foolbox:L2PGD", {}), trained, few, LINF)
+    with pytest.raises(PlanError, match="expected an attack in linf as the threat says, got one in l2"):
+        run(make_image("foolbox:DDNAttack", {}), trained, few, LINF)
     with pytest.raises(PlanError, match="Targeted mode is not supported"):
         run(PeerAttack("torchattacks", "APGD", {}, targeted=True), trained, few, LINF)
     with pytest.raises(PlanError, match="can reach a class"):
-        run(PeerAttack("art", "DeepFool", {}, targeted=True), trained, few, LINF)
+        run(PeerAttack("art", "DeepFool", {}, targeted=True), trained, few, L2)
 
 
 @pytest.mark.peers

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attacks.delivery import resample
-from attacks.judge import fooling_rates, predict, transfer_predictions, under
+from attacks.judge import FLOAT, float_column, fooling_rates, judge, predict, transfer_predictions, under
 from attacks.threat import Threat
 from tests.attacks.crashing import assert_same, mixed_state, snapshot
-from wolfhound.classifier import Classifier
+from wolfhound.classifier import Classifier, frozen
 from wolfhound.errors import EvidenceError, ModelError
 from wolfhound.images import ImageSet, PixelFile, Splits
 
@@ -174,3 +174,77 @@ def test_logits_that_are_not_finite_are_refused(trained: Classifier, textures: S
         next(trained.module.parameters()).fill_(float("nan"))
     with pytest.raises(ModelError, match="textures: expected finite logits"):
         predict(trained, textures.report)
+
+
+def unrounded_by_hand(classifier: Classifier, images: ImageSet, delta: Tensor) -> list[int]:
+    """Add, clip and predict in floating point, image by image."""
+    shown = [(image.double() + delta).clamp(0, 1) for image in images.load()]
+    with torch.no_grad():
+        return [int(classifier.logits(image[None]).argmax()) for image in shown]
+
+
+def test_a_perturbation_is_judged_without_rounding_beside_the_eight_bit_image(
+    trained: Classifier, textures: Splits
+) -> None:
+    images, delta = textures.report, 0.9 / 255 * two_perturbations()["first"].sign()
+    faint = Threat("linf", 0.9 / 255)
+    ledger = transfer_predictions(trained, images, {"v": (delta, faint)}, in_float=["v"], batch_size=16)
+    assert list(ledger.columns) == ["image", "label", "clean", "v", "v" + FLOAT]
+    assert (ledger["v"] == ledger["clean"]).all()  # less than a level cannot be delivered
+    assert ledger["v" + FLOAT].tolist() == unrounded_by_hand(trained, images, delta.double())
+    assert (ledger["v" + FLOAT] != ledger["clean"]).any()
+    assert float_column(ledger, "v") == "v" + FLOAT
+    assert list(fooling_rates(ledger)) == ["v"]
+
+
+def test_what_rounding_leaves_as_it_is_goes_through_the_network_once(trained: Classifier, textures: Splits) -> None:
+    recording = Recording(trained.module)
+    whole = {"v": (two_perturbations()["first"].sign() * THREAT.epsilon, THREAT)}
+    ledger = transfer_predictions(replace(trained, module=recording), textures.report, whole, in_float=["v"])
+    assert list(ledger.columns) == ["image", "label", "clean", "v"]
+    assert sum(len(batch) for batch in recording.shown) == 2 * len(textures.report)
+    assert float_column(ledger, "v") == "v"
+
+
+def test_the_unrounded_perturbation_is_held_to_its_threat_too(trained: Classifier, textures: Splits) -> None:
+    images, threat = textures.report.subset(range(60)), Threat("l2", 2.0)
+    wild = 7.3 * two_perturbations()["second"]
+    held = wild * min(1.0, 2.0 / float(wild.double().norm()))
+    ledger = transfer_predictions(trained, images, {"v": (wild, threat)}, in_float=["v"])
+    assert ledger["v" + FLOAT].tolist() == unrounded_by_hand(trained, images, held.double())
+
+
+def test_a_batch_is_judged_at_both_precisions_by_the_same_rule(trained: Classifier, textures: Splits) -> None:
+    images, threat = textures.report, Threat("linf", 5.9 / 255)
+    pixels = images.load().double()
+    signs = two_perturbations()["first"].sign().double()
+    proposed = pixels + signs  # far too large: it is bounded here
+    delivered = ((pixels + 5 * signs / 255).clamp(0, 1) * 255).round()
+    with frozen(trained.module), torch.no_grad():
+        found = judge(trained, pixels, proposed, images.labels, threat, targeted=False)
+        in_bits = trained.logits(delivered / 255).argmax(dim=1).numpy()
+        in_float = trained.logits((pixels + threat.epsilon * signs).clamp(0, 1)).argmax(dim=1).numpy()
+        towards = judge(trained, pixels, proposed, images.labels, threat, targeted=True)
+    assert torch.equal(found.delivered, delivered.to(torch.uint8))
+    assert (found.adversarial == in_bits).all()
+    assert (found.adversarial_float == in_float).all()
+    assert (found.success == (in_bits != images.labels)).all()
+    assert (found.success_float == (in_float != images.labels)).all()
+    assert (towards.success == ~found.success).all()
+    assert (found.success_float != found.success).any()
+
+
+def test_only_versions_that_rounding_changes_are_asked_about_twice(trained: Classifier, textures: Splits) -> None:
+    recording = Recording(trained.module)
+    pixels = textures.report.subset(range(10)).load().double()
+    proposed = pixels.clone()
+    proposed[3, 0, 0, 0] += 0.4 / 255
+    proposed[4] = (proposed[4] * 255 + 2).clamp(0, 255) / 255
+    with frozen(recording):
+        judge(replace(trained, module=recording), pixels, proposed, np.zeros(10, np.int64), None, targeted=False)
+    assert [len(shown) for shown in recording.shown] == [10, 1]
+
+
+def test_names_that_end_like_a_floating_point_column_are_refused(trained: Classifier, textures: Splits) -> None:
+    with pytest.raises(EvidenceError, match="floating point"):
+        transfer_predictions(trained, textures.report, under(THREAT, {"v" + FLOAT: torch.zeros(3, 16, 16)}))

@@ -10,6 +10,8 @@ from attacks.controls import noise_controls
 from attacks.doubts import classifier_doubts, ledger_doubts
 from attacks.judge import fooling_rates, transfer_predictions, under
 from attacks.per_image.driver import attack_images, random_targets
+from attacks.per_image.hopskipjump import HopSkipJump
+from attacks.per_image.starts import StartImages
 from attacks.registry import make_image, make_universal
 from attacks.threat import Threat
 from attacks.universal.driver import craft_universal
@@ -88,6 +90,55 @@ def test_targeted_ascent_reaches_random_classes_within_two_levels(resnet20: Clas
     ledger = attack_images(attack, resnet20, images, targets, Threat("linf", 2 / 255), generator=generator).ledger
     assert ledger["success"].mean() > 0.9
     assert (ledger["clean"] == targets).mean() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "threat", "share"),
+    [
+        ("fgsm", {}, Threat("linf", 2 / 255), 0.7),
+        ("pgd", {"most_steps": 10}, Threat("linf", 2 / 255), 0.95),
+        ("pgd", {"most_steps": 10}, Threat("l2", 0.25), 0.9),
+        ("mi_fgsm", {}, Threat("linf", 2 / 255), 0.9),
+        ("carlini_wagner", {"searches": 3, "most_steps": 40}, Threat("l2", 0.25), 0.9),
+        ("deepfool", {}, Threat("linf", 2 / 255), 0.9),
+        ("deepfool", {}, Threat("l2", 0.25), 0.9),
+        ("apgd_ce", {"iterations": 20}, Threat("linf", 2 / 255), 0.95),
+        ("apgd_t", {"iterations": 20, "targets": 2}, Threat("linf", 2 / 255), 0.95),
+        ("fab_t", {"iterations": 20, "targets": 2}, Threat("linf", 2 / 255), 0.9),
+        ("square", {"most_queries": 300}, Threat("linf", 8 / 255), 0.7),
+    ],
+)
+def test_an_attack_away_from_the_label_fools_a_plain_network_as_eight_bit_images(
+    name: str, options: dict[str, object], threat: Threat, share: float, resnet20: Classifier, photographs: Splits
+) -> None:
+    images = photographs.report.subset(range(0, 300, 15))
+    generator = torch.Generator().manual_seed(0)
+    attack = make_image(name, options, targeted=False)
+    ledger = attack_images(attack, resnet20, images, images.labels, threat, generator=generator).ledger
+    right = ledger[ledger["clean"] == ledger["label"]]
+    print(name, threat.text, right["success"].mean(), right["success_float"].mean())
+    assert right["success"].mean() >= share
+    # They aim at whole levels, so that rounding takes nothing from them.
+    assert (right["success_float"] | ~right["success"]).mean() >= 0.9
+
+
+def test_hopskipjump_reaches_classes_from_crafting_photographs_of_them(
+    resnet20: Classifier, photographs: Splits
+) -> None:
+    images = photographs.report.subset(range(0, 300, 50))
+    targets = random_targets(images.labels, classes=10, generator=torch.Generator().manual_seed(1))
+    attack = HopSkipJump(
+        iterations=5, first_evaluations=60, gamma=100.0, targeted=True, starts=StartImages(photographs.craft)
+    )
+    generator = torch.Generator().manual_seed(0)
+    ledger = attack_images(attack, resnet20, images, targets, None, generator=generator).ledger
+    print(ledger[["success", "l2", "steps", "queries"]])
+    assert ledger["success"].all()
+    furthest = max(
+        float((images.load([row]) - photographs.craft.load(slice(None))).flatten(1).norm(dim=1).min())
+        for row in range(len(images))
+    )
+    assert float(ledger["l2"].median()) < furthest  # nearer than any photograph is
 
 
 def test_a_sound_real_network_raises_no_doubt(resnet20: Classifier, photographs: Splits) -> None:

@@ -12,7 +12,7 @@ from flows.audit import conduct, prepare
 from flows.audit_job import AuditJob
 from flows.conclusion import _left_out
 from flows.ledgers import read_csv
-from flows.robust_findings import _black_box_doubt, _check_doubts, _checks
+from flows.robust_findings import _black_box_doubt, _check_doubts, _checks, _quantities
 from flows.robust_stage import robust_entries
 from flows.table_stage import judged_on
 from flows.universal_stage import best_run, universal_entries
@@ -56,6 +56,8 @@ targeted:
   - {threat: {norm: linf, epsilon: 8/255}, classifiers: [first], images: 5, shown: 2, target: every}
   - {attack: pgd, threat: {norm: linf, epsilon: 8/255}, classifiers: [first], images: 6, shown: 2, start: noise,
      target: least likely}
+  - {attack: hopskipjump, options: {iterations: 1, first_evaluations: 20, gamma: 1000}, threat: {norm: l2, epsilon: 30},
+     classifiers: [first], images: 4, shown: 1}
 """
 
 
@@ -63,7 +65,7 @@ targeted:
 def job(tmp_path_factory: pytest.TempPathFactory) -> AuditJob:
     folder = tmp_path_factory.mktemp("sections")
     generator = np.random.default_rng(0)
-    np.save(folder / "old.npy", generator.choice([-16.0, 16.0], size=(64, 64, 3)))
+    np.save(folder / "old.npy", generator.choice([-16.0, 16.0], size=(96, 96, 3)))
     return AuditJob(PLAN.encode(), folder, folder / "run", folder / "cache", "wolfhound run plan.yaml")
 
 
@@ -107,7 +109,10 @@ def test_the_checks_name_the_doubt_that_they_raise_and_no_other() -> None:
     }
     rows = {row.name: row for row in _checks(checks, {"still-rising", "epsilon-zero"})}
     assert [row.doubt for row in rows.values()] == ["", "epsilon-zero", "still-rising"]
-    assert rows["twice the iterations"].outcome == "4 of 4 images fooled, 0 with the iterations of the plan"
+    assert rows["twice the iterations"].outcome == "4 of 4 right images fooled, 0 with the iterations of the plan"
+    wrong = checks | {"clean": [1, 1, 2, 3], "again": [1, 1, 2, 3], "once": {"success": [True, *few[1:]]}}
+    told = {row.name: row.outcome for row in _checks(wrong, set())}["twice the iterations"]
+    assert told == "3 of 3 right images fooled, 0 with the iterations of the plan"
     assert _checks({}, set()) == ()
 
 
@@ -129,6 +134,7 @@ def test_every_section_leaves_its_findings(evidence: Evidence) -> None:
         "robust/mi_fgsm-linf-8of255/first",
         "targeted/targeted_ascent-linf-8of255/first",
         "targeted/pgd-linf-8of255/first",
+        "targeted/hopskipjump-l2-30/first",
     }
 
 
@@ -181,6 +187,9 @@ def test_a_replayed_file_is_judged_beside_noise_with_its_digest(job: AuditJob, e
     fooled = (rows["replay-linf-16of255/old"] != rows["clean"]).sum()
     assert finding.rates["file old"].successes == fooled
     assert finding.rates["worst_transfer"].successes == fooled
+    # 96 pixels brought to 64 are of no whole levels: it is judged once more before they are rounded.
+    unrounded = (rows["replay-linf-16of255/old (floating point)"] != rows["clean"]).sum()
+    assert finding.rates["worst_transfer_float"].successes == unrounded
     assert "SHA-256" in finding.conditions["old"]
 
 
@@ -197,6 +206,30 @@ def test_an_ensemble_s_robust_accuracy_is_the_worst_of_its_attacks_on_each_image
     assert finding.title.startswith("Quick check (not the standard ensemble)")
 
 
+def test_floating_point_stands_beside_the_eight_bit_rate_and_never_looks_safer(
+    job: AuditJob, evidence: Evidence
+) -> None:
+    for finding in evidence.findings:
+        if finding.kind == "robust":
+            rates, rows = finding.rates, ledger(job, finding, "per image")
+            assert rates["robust_accuracy_float"].successes <= rates["robust_accuracy"].successes
+            if "success_float" in rows:
+                broken = rows["success"] | rows["success_float"]
+                stands = (rows["clean"] == rows["label"]) & ~broken
+                assert rates["robust_accuracy_float"].successes == stands.sum()
+        if finding.kind == "targeted":
+            assert finding.rates["targeted_success_float"].total == finding.rates["targeted_success"].total
+            assert finding.rates["targeted_success_float"].successes >= finding.rates["targeted_success"].successes
+        if finding.kind == "universal":
+            assert "the same in floating point" in finding.conditions["judged on"]
+            assert not any(name.endswith("(floating point)") for name in rows_of(job, finding) if "/old" not in name)
+
+
+def rows_of(job: AuditJob, finding: Finding) -> list[str]:
+    (name,) = finding.ledgers
+    return list(ledger(job, finding, name).columns)
+
+
 def test_the_curve_of_an_attack_starts_at_the_clean_accuracy_and_ends_at_zero(evidence: Evidence) -> None:
     finding = evidence.finding("robust/pgd-linf-2of255/first")
     points = finding.series["accuracy by epsilon in 255ths"]
@@ -205,6 +238,13 @@ def test_the_curve_of_an_attack_starts_at_the_clean_accuracy_and_ends_at_zero(ev
     assert shares == sorted(shares, reverse=True)
     assert shares[-1] == 0.0
     assert 0 < finding.quantities["median ssim"].value <= 1
+
+
+def test_sizes_are_of_images_that_had_to_be_changed() -> None:
+    rows = {"label": [0, 0, 0], "clean": [1, 1, 0], "success": [True] * 3, "linf": [0.0, 0.0, 0.1], "l2": [0, 0, 2.0]}
+    single = pd.DataFrame(rows | {"queries": [1, 1, 7]})
+    found = _quantities(single, None)
+    assert {name: found[name].value for name in found} == {"median linf": 0.1, "median l2": 2.0, "median queries": 7.0}
 
 
 def test_an_attack_through_a_surrogate_asks_the_judged_network_nothing(job: AuditJob, evidence: Evidence) -> None:
@@ -231,6 +271,17 @@ def test_an_attack_may_start_from_noise(job: AuditJob, evidence: Evidence) -> No
     rows = ledger(job, finding, "per image")
     assert "noise" in finding.conditions["images"]
     assert (rows["target"] != rows["clean"]).all()
+
+
+def test_an_attack_by_labels_begins_at_crafting_images_of_the_target(job: AuditJob, evidence: Evidence) -> None:
+    finding = evidence.finding("targeted/hopskipjump-l2-30/first")
+    rows = ledger(job, finding, "per image")
+    assert finding.conditions["begins at"] == "pictures labelled with the target, of the 60 images of the craft split"
+    assert (
+        finding.rates["targeted_success"].successes == (rows["success"] & (rows["clean"] != rows["target"])).sum() > 0
+    )
+    idle = (rows["steps"] == 0) & ~rows["success"]
+    assert ("not-started" in {doubt.code for doubt in finding.doubts}) == idle.any()
 
 
 def test_a_second_run_finds_everything_done(job: AuditJob, evidence: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_it_says_prediction_class_layer_and_verdict(folder: Path, done: subproce
     assert done.stderr == ""
     for said in ("one.png: ", "two.png: ", "explained: cat (class 2, ", "checked on 2 of 2 photographs"):
         assert said in done.stdout
-    for method in ("gradcam", "layercam"):
+    for method in ("Grad-CAM", "LayerCAM"):
         assert f"{method}, layer second: randomisation check: " in done.stdout
     for name in ("one.png", "one.svg", "two.png", "two.svg", "maps.safetensors", "explanation.json"):
         assert (folder / "out" / name).is_file()
@@ -183,7 +183,7 @@ def test_every_method_gives_maps_in_its_place_and_an_unchecked_figure_says_so(fo
     (maps,) = found.maps[0].values()
     assert maps.layer == expected.layer == layer
     torch.testing.assert_close(maps.raw, expected.raw, rtol=1e-3, atol=1e-6)
-    assert any("randomisation check not run" in line for line in summary_lines(found))
+    assert any("Randomisation check not run" in line for line in summary_lines(found))
 
 
 PIXELS = ("occlusion", "saliency", "smoothgrad", "integrated-gradients", "guided-backpropagation", "deconvnet")

@@ -12,7 +12,7 @@ from explainers.checks.baselines import BASELINES
 from flows.audit_job import AuditJob
 from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
 from flows.planning import check_against_registries
-from flows.steps import reused_steps
+from flows.steps import noting_reuse
 from tests.flows.test_explain_command import MODEL
 from wolfhound.errors import ModelError, PlanError
 
@@ -59,11 +59,11 @@ def found(folder: Path):
 def test_the_finding_names_method_layer_and_verdict(found) -> None:
     _, finding = found
     assert (finding.id, finding.kind, finding.subject) == ("inside/mine", "inside", "mine")
-    (layered,) = [name for name in finding.facts if name.startswith("gradcam, ")]
+    (layered,) = [name for name in finding.facts if name.startswith("Grad-CAM, ")]
     assert "rank correlation kept" in finding.facts[layered]
-    assert "no evidence of what the classifier uses" in finding.facts["guided-backpropagation"]
+    assert "no evidence of what the classifier uses" in finding.facts["Guided backpropagation"]
     # Its ReLU comes after the layer, so the layer's mean does not make the logits.
-    assert "cannot explain this network" in finding.facts["cam"]
+    assert "cannot explain this network" in finding.facts["CAM"]
 
 
 def test_galleries_show_filters_images_and_patches_by_a_stated_rule(found) -> None:
@@ -103,8 +103,9 @@ def test_every_score_stands_beside_every_baseline(found) -> None:
 def test_a_second_look_finds_the_same_without_looking(found) -> None:
     job, finding = found
     (entry,) = inside_entries(job)
-    assert inside_finding(look_inside(job, entry)) == finding
-    assert reused_steps(job.store) == ("inside/mine",)
+    with noting_reuse() as reused:
+        assert inside_finding(look_inside(job, entry)) == finding
+    assert reused == {"inside/mine"}
 
 
 def test_a_method_that_cannot_explain_the_network_is_named_with_the_reason(folder: Path, found) -> None:
@@ -118,7 +119,7 @@ def test_a_method_that_cannot_explain_the_network_is_named_with_the_reason(folde
     job = AuditJob(source, folder, folder / "dense", folder / "cache", "again")
     (entry,) = inside_entries(job)
     finding = inside_finding(look_inside(job, entry))
-    assert "cannot explain this network" in finding.facts["gradcam"]
+    assert "cannot explain this network" in finding.facts["Grad-CAM"]
     assert "No method of the plan can explain mine" in finding.claim
     assert finding.galleries[0].rows == ()
     assert finding.quantities == {}

@@ -298,9 +298,9 @@ def test_the_register_prints_every_column_of_every_judgement(
     entries = register(small_store.evidence())
     assert entries
     for label in ("Id", "Evidence", "Command", "Residual risk", "Owner"):
-        assert printed.count(f"<dt>{label}</dt>") == len(entries)
+        assert printed.count(f"<i>{label}:</i>") == len(entries)
     for entry in entries:
         if entry.finding is not None:
-            assert f"<dd>{entry.judgement.criterion}, {entry.finding.id}</dd>" in printed
+            assert f"<i>Id:</i> {entry.judgement.criterion}, {entry.finding.id}" in printed
             assert f"<code>{entry.finding.reproduce}</code>" in printed
-        assert f"<dd>{entry.residual_risk}</dd>" in printed
+        assert f"<i>Residual risk:</i> {entry.residual_risk}" in printed

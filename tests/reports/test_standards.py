@@ -8,15 +8,23 @@ import importlib.util
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pypdf import PdfReader
 
+from reports.presentation import Presentation, dump_presentation
 from reports.render import RenderedReport, render
 from reports.signing.demonstration_key import PASSWORD, make_demonstration_key
 from reports.signing.keys import load_key
 from tests.reports import sample
+from tests.reports.test_presentation import dressed
 from tests.reports.test_render import hostile_store
+from wolfhound.comparing import compare_runs
+from wolfhound.comparison import dump_comparison
+from wolfhound.finished import COMPARISON_NAME, read_unsealed
+from wolfhound.store import EvidenceStore
 
 JAXB = ("jaxb-api", "jaxb-core", "jaxb-runtime", "istack-commons-runtime", "txw2", "javax.activation")
 
@@ -37,9 +45,24 @@ def class_path() -> str:
     return os.pathsep.join(map(str, [*archives, *vera]))
 
 
+def compared_run(root: Path, before: Path) -> EvidenceStore:
+    """A folder with every section full, "since the last audit" among them, and all that an organisation can add."""
+    sample.full_run(before)
+    store = dressed(sample.full_run(root))
+    record_earlier(store, before)
+    return store
+
+
+def record_earlier(store: EvidenceStore, before: Path) -> None:
+    """Store what changed since an earlier run of the same plan."""
+    comparison = compare_runs(read_unsealed(before), read_unsealed(store.root))
+    store.write(COMPARISON_NAME, dump_comparison(replace(comparison, before=replace(comparison.before, seal="0" * 64))))
+
+
 @pytest.mark.peers
-def test_full_bare_hostile_and_signed_reports_are_pdf_a_3a_and_pdf_ua_1(
-    small_report: RenderedReport, bare_report: RenderedReport, tmp_path: Path
+@pytest.mark.timeout(900)
+def test_full_dressed_german_bare_hostile_and_signed_reports_are_pdf_a_3a_and_pdf_ua_1(
+    bare_report: RenderedReport, tmp_path: Path
 ) -> None:
     path = class_path()
     hostile = sample.small_run(tmp_path / "run")
@@ -47,9 +70,13 @@ def test_full_bare_hostile_and_signed_reports_are_pdf_a_3a_and_pdf_ua_1(
     signed = sample.small_run(tmp_path / "signed")
     made = make_demonstration_key(tmp_path)
     key = load_key(made.key, password=PASSWORD)
-    files = [small_report.pdf, bare_report.pdf, render(hostile).pdf, render(signed, key=key).pdf]
+    full = compared_run(tmp_path / "full", tmp_path / "before")
+    german = sample.small_run(tmp_path / "german")
+    german.write("presentation.json", dump_presentation(Presentation(language="de")))
+    files = [render(full).pdf, render(german).pdf, bare_report.pdf, render(hostile).pdf, render(signed, key=key).pdf]
+    assert "noevidenceofchange" in "".join("".join(p.extract_text().split()) for p in PdfReader(files[0]).pages)
     source = Path(__file__).with_name("VeraCheck.java")
     command = ["java", "-cp", path, str(source), *map(str, files)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split("\n")[:-1] == [f"{flavour} {file} valid" for file in files for flavour in ("3a", "ua1")]

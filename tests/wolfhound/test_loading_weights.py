@@ -78,6 +78,28 @@ def test_a_pickle_that_brings_code_is_refused_unread_with_a_way_out(tmp_path: Pa
     assert not marker.exists()
 
 
+def test_a_pickle_is_run_where_the_plan_says_so_and_the_report_says_it_was(tmp_path: Path) -> None:
+    whole = network()
+    torch.save(whole, tmp_path / "net.pth")
+    torch.save({"state_dict": weights(), "args": argparse.Namespace()}, tmp_path / "args.pth")
+    found = read_state(tmp_path / "net.pth", allow_pickle_code=True)
+    assert same(found.tensors, whole.state_dict())
+    assert "read by running code that the file asks for, as the plan allows" in found.provenance
+    assert same(read_state(tmp_path / "args.pth", allow_pickle_code=True).tensors, weights())
+    torch.save(weights(), tmp_path / "plain.pth")
+    assert read_state(tmp_path / "plain.pth", allow_pickle_code=True).notes == ()  # nothing had to be run
+
+
+def test_a_pickle_whose_code_fails_is_said(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> Any:
+            return int, ("no number",)
+
+    torch.save(Trap(), tmp_path / "trap.pth")
+    with pytest.raises(ModelError, match=r"trap\.pth fails while its code is run: ValueError"):
+        read_state(tmp_path / "trap.pth", allow_pickle_code=True)
+
+
 def test_a_whole_network_is_refused_with_what_to_do(tmp_path: Path) -> None:
     torch.save(network(), tmp_path / "net.pth")
     with pytest.raises(ModelError, match="running code"):

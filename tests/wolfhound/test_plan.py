@@ -37,6 +37,11 @@ def test_relative_paths_are_meant_from_the_plans_folder() -> None:
     assert plan.classifiers[0].weights == "/audits/nets/vgg16.pth"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("name", ["images", "labels", "folders", "random", "inpainted"])
+def test_a_folder_may_be_called_by_a_word_that_means_something_elsewhere(name: str) -> None:
+    assert parse(MINIMAL.replace("photos", name)).images.path == Path("/audits") / name  # type: ignore[union-attr]
+
+
 def test_a_weights_name_is_not_taken_for_a_path() -> None:
     plan = parse(MINIMAL.replace("nets/vgg16.pth", "IMAGENET1K_V1"))
     assert plan.classifiers[0].weights == "IMAGENET1K_V1"  # type: ignore[union-attr]
@@ -138,3 +143,19 @@ def test_a_natural_section_tests_every_corruption_on_every_classifier_unless_tol
     (section,) = parse(MINIMAL + "natural:\n  - {}\n").natural
     assert (section.classifiers, section.corruptions, section.severities) == ("all", "all", (1, 2, 3, 4, 5))
     assert section.images is None
+
+
+def test_a_folder_may_be_called_like_a_word_of_the_plan(tmp_path: Path) -> None:
+    text = "images: {source: folder, path: images, class_names: images.txt}"
+    plan = f"""\
+wolfhound: 1
+name: words
+purpose: A test.
+{text}
+splits: {{craft: 1, select: 1, report: 1}}
+classifiers:
+  - {{name: a, source: torchscript, file: a.pt, class_names: images, preprocessing: {{}}}}
+"""
+    found = parse_plan(plan.encode(), name="plan", folder=tmp_path)
+    assert (found.images.path, found.images.class_names) == (tmp_path / "images", tmp_path / "images.txt")
+    assert found.classifiers[0].class_names == "images"

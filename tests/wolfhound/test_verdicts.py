@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from wolfhound.evidence import Criterion, Doubt, Finding, Subject, Verdict
-from wolfhound.statistics import Rate
+from wolfhound.evidence import Criterion, Doubt, Finding, Quantity, Subject, Verdict
+from wolfhound.statistics import Interval, Rate
 from wolfhound.verdicts import compare, exit_code, judge_all, judge_criterion, overall, residual_risk, transfers_to
 
 AT_MOST = Criterion("c", "text", "universal.fooling_rate", "*", "at most", 0.3, "2026-01-01")
@@ -51,6 +51,28 @@ def test_a_criterion_without_a_finding_is_not_tested_and_not_passed() -> None:
     rows = judge_criterion(replace(AT_MOST, subjects="other*"), [finding(0, 1000)])
     assert [row.verdict for row in rows] == ["not tested"]
     assert exit_code(overall(rows)) == 3
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "severity"),
+    [(0.0, 0.2, "met", "info"), (0.2, 0.4, "inconclusive", "medium"), (0.4, 0.6, "not met", "high")],
+)
+def test_a_gap_is_judged_by_its_own_interval(low: float, high: float, verdict: Verdict, severity: str) -> None:
+    gap = Quantity((low + high) / 2, "share of images", "gap", Interval(low, high, 0.95, "newcombe"))
+    criterion = replace(AT_MOST, rate="universal.gap")
+    (row,) = judge_criterion(criterion, [replace(finding(0, 10), quantities={"gap": gap})])
+    assert (row.verdict, row.severity, row.observed, row.quantity) == (verdict, severity, None, gap)
+    assert row.reason.startswith(f"{100 * gap.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}] (newcombe): ")
+    doubted = replace(finding(0, 10), quantities={"gap": gap}, doubts=(Doubt("randomised", "d"),))
+    assert [one.verdict for one in judge_criterion(criterion, [doubted])] == ["inconclusive"]
+
+
+def test_a_quantity_without_an_interval_or_of_another_unit_is_not_tested() -> None:
+    for quantity in (Quantity(0.1, "share of images", "g"), Quantity(2, "logits", "g", Interval(1, 3))):
+        row = judge_criterion(
+            replace(AT_MOST, rate="universal.gap"), [replace(finding(0, 9), quantities={"gap": quantity})]
+        )
+        assert [one.verdict for one in row] == ["not tested"]
 
 
 @pytest.mark.parametrize("successes", [0, 1000])

@@ -3,9 +3,28 @@
 Every door ends in the same check: one forward pass gives one finite score for each class name.
 """
 
-from wolfhound.loading.factory import load_factory
+from wolfhound.loading.endpoint import load_endpoint
+from wolfhound.loading.exported import load_exported
+from wolfhound.loading.factory import load_factory, load_package_factory
+from wolfhound.loading.huggingface import load_huggingface
+from wolfhound.loading.onnx_door import load_onnx
+from wolfhound.loading.timm_door import load_timm
+from wolfhound.loading.torchscript import load_torchscript
 from wolfhound.loading.torchvision_door import load_torchvision, torchvision_fit
 from wolfhound.loading.torchvision_names import classifier_names
 from wolfhound.sources.imagenet_names import imagenet_class_names
 
-__all__ = ["classifier_names", "imagenet_class_names", "load_factory", "load_torchvision", "torchvision_fit"]
+__all__ = [
+    "classifier_names",
+    "imagenet_class_names",
+    "load_endpoint",
+    "load_exported",
+    "load_factory",
+    "load_huggingface",
+    "load_onnx",
+    "load_package_factory",
+    "load_timm",
+    "load_torchscript",
+    "load_torchvision",
+    "torchvision_fit",
+]

@@ -1,11 +1,13 @@
-"""A network from a Python file of the user's own."""
+"""A network from a Python file of the user's own, or from an installed package."""
 
 import hashlib
+import importlib
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
+from importlib import metadata
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -33,6 +35,7 @@ def load_factory(
     class_names: Sequence[str],
     arguments: Mapping[str, Any] | None = None,
     weights: Path | None = None,
+    allow_pickle_code: bool = False,
     name: str | None = None,
 ) -> Classifier:
     """Return the classifier around the network that a function or class of `file` makes. Runs the file's code.
@@ -45,29 +48,19 @@ def load_factory(
         class_names: the classes, in the order of the network's scores.
         arguments: keyword arguments of the call.
         weights: a state dict (.pth, .pt, .safetensors); None if the factory loads them itself.
+        allow_pickle_code: run the code that pickled weights ask for.
         name: what the classifier is called; `callable` by default.
 
     Raises:
         ModelError: the file or the callable is missing or fails, makes no network, or its weights do not fit; or no
             weights were given and the network comes out different each time, so that it was never trained.
     """
-    arguments = dict(arguments or {})
-    shown = f"{callable}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+    shown = _shown(callable, arguments)
     # A factory's initialisation must not move the caller's randomness.
-    with _neighbours_of(file), torch.random.fork_rng(devices=[]):
-        factory = _factory(file, callable)
-        module = _made(factory, arguments, f"{shown} of {file}")
-        again = None if weights else state_digest(_made(factory, arguments, f"{shown} of {file}").state_dict())
-    if weights is not None:
-        state = read_state(weights)
-        load_into(module, state, hint=f" of {shown}")
-        provenance = state.provenance
-    elif again != state_digest(module.state_dict()):
-        raise ModelError(
-            f"{shown} of {file} has random weights: no two calls give the same (say which weights to load)"
-        )
-    else:
-        provenance = "weights as its factory made them"
+    with neighbours_of(file), torch.random.fork_rng(devices=[]):
+        factory = attribute_of(imported(file), callable, str(file))
+        made = _made_by(factory, arguments, f"{shown} of {file}", twice=weights is None)
+    module, provenance = _with_weights(made, weights, shown, allow_pickle_code)
     return finish(
         module,
         name=name or callable,
@@ -78,15 +71,96 @@ def load_factory(
     )
 
 
-def _factory(file: Path, callable_name: str) -> Any:
-    module = _imported(file)
+def load_package_factory(
+    module: str,
+    callable: str,  # noqa: A002
+    *,
+    preprocessing: Preprocessing,
+    class_names: Sequence[str],
+    arguments: Mapping[str, Any] | None = None,
+    weights: Path | None = None,
+    allow_pickle_code: bool = False,
+    name: str | None = None,
+) -> Classifier:
+    """Return the classifier around the network that a function or class of an installed package makes.
+
+    Args:
+        module: a module that can be imported, with dots: "my_company.networks".
+        callable: what to call in it. This and the other arguments are as in `load_factory`.
+        preprocessing: channel means and deviations on the [0, 1] scale, and the input size.
+        class_names: the classes, in the order of the network's scores.
+        arguments: keyword arguments of the call.
+        weights: a state dict (.pth, .pt, .safetensors); None if the factory loads them itself.
+        allow_pickle_code: run the code that pickled weights ask for.
+        name: what the classifier is called; `callable` by default.
+
+    Raises:
+        ModelError: the module cannot be imported; for the rest see `load_factory`.
+    """
+    shown = _shown(callable, arguments)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            package = importlib.import_module(module)
+        except Exception as error:  # a user's code may raise anything
+            raise ModelError(
+                f"the module {module} cannot be imported ({type(error).__name__}: {error}); is its package installed "
+                "beside wolfhound?"
+            ) from error
+        factory = attribute_of(package, callable, module)
+        made = _made_by(factory, arguments, f"{shown} of {module}", twice=weights is None)
+    network, provenance = _with_weights(made, weights, shown, allow_pickle_code)
+    return finish(
+        network,
+        name=name or callable,
+        class_names=class_names,
+        preprocessing=preprocessing,
+        architecture=f"{shown} of {module}{_version_of(module)}",
+        provenance=provenance,
+    )
+
+
+def _shown(callable_name: str, arguments: Mapping[str, Any] | None) -> str:
+    return f"{callable_name}({', '.join(f'{key}={value!r}' for key, value in (arguments or {}).items())})"
+
+
+def _version_of(module: str) -> str:
+    """Return the version of the distribution that holds a module; nothing where it is not installed as one."""
+    owners = metadata.packages_distributions().get(module.split(".")[0], [])
+    return "".join(f", {owner} {metadata.version(owner)}" for owner in sorted(set(owners)))
+
+
+def _made_by(factory: Any, arguments: Mapping[str, Any] | None, shown: str, *, twice: bool) -> nn.Module:
+    """Return what `factory` makes. Without weights to load it is called twice, to see whether it is trained.
+
+    Raises:
+        ModelError: it fails, makes no network, or two calls give different weights.
+    """
+    module = _made(factory, dict(arguments or {}), shown)
+    if twice:
+        again = _made(factory, dict(arguments or {}), shown)
+        if state_digest(again.state_dict()) != state_digest(module.state_dict()):
+            raise ModelError(f"{shown} has random weights: no two calls give the same (say which weights to load)")
+    return module
+
+
+def _with_weights(
+    module: nn.Module, weights: Path | None, shown: str, allow_pickle_code: bool
+) -> tuple[nn.Module, str]:
+    if weights is None:
+        return module, "weights as its factory made them"
+    state = read_state(weights, allow_pickle_code=allow_pickle_code)
+    load_into(module, state, hint=f" of {shown}")
+    return module, state.provenance
+
+
+def attribute_of(module: ModuleType, callable_name: str, shown: str) -> Any:
     try:
         factory = reduce(getattr, callable_name.split("."), module)
     except AttributeError as error:
         public = sorted(name for name, value in vars(module).items() if callable(value) and not name.startswith("_"))
-        raise ModelError(f"{file} has no {callable_name} (it has {', '.join(public) or 'nothing to call'})") from error
+        raise ModelError(f"{shown} has no {callable_name} (it has {', '.join(public) or 'nothing to call'})") from error
     if not callable(factory):
-        raise ModelError(f"expected {callable_name} of {file} to be callable, got {type(factory).__name__}")
+        raise ModelError(f"expected {callable_name} of {shown} to be callable, got {type(factory).__name__}")
     return factory
 
 
@@ -100,7 +174,7 @@ def _made(factory: Any, arguments: Mapping[str, Any], shown: str) -> nn.Module:
     return module
 
 
-def _imported(file: Path) -> ModuleType:
+def imported(file: Path) -> ModuleType:
     """Return the module in `file`, read anew: bytecode caches may be older than an edit of the same second."""
     if not file.is_file():
         raise ModelError(f"expected a Python file at {file}, but there is none")
@@ -118,7 +192,7 @@ def _imported(file: Path) -> ModuleType:
 
 
 @contextmanager
-def _neighbours_of(file: Path) -> Iterator[None]:
+def neighbours_of(file: Path) -> Iterator[None]:
     """Let `import` find the files beside `file`, and only those: two folders may both hold a model.py.
 
     Modules of the same names from elsewhere are hidden, and the neighbours forgotten, when the context ends. What they

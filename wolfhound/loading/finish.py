@@ -17,21 +17,28 @@ def finish(
     preprocessing: Preprocessing,
     architecture: str,
     provenance: str,
+    weights_digest: str | None = None,
+    differentiable: bool = True,
 ) -> Classifier:
     """Return the classifier around `module`, in evaluation mode and without parameter gradients.
+
+    `weights_digest`: for a network whose weights do not lie in its state dict; else it is that of the state dict.
 
     Raises:
         ModelError: a forward pass fails, or does not give one finite score for each class name.
     """
-    module.eval().requires_grad_(False)
+    module.eval()
+    for parameter in module.parameters():  # TorchScript knows no requires_grad_ of a whole module
+        parameter.requires_grad_(False)
     classifier = Classifier(
         name=name,
         module=module,
         class_names=tuple(class_names),
         preprocessing=preprocessing,
-        weights_digest=state_digest(module.state_dict()),
+        weights_digest=weights_digest or state_digest(module.state_dict()),
         architecture=architecture,
         provenance=provenance,
+        differentiable=differentiable,
     )
     check_outputs(classifier)
     return classifier
@@ -50,6 +57,8 @@ def check_outputs(classifier: Classifier) -> None:
         with torch.no_grad():
             # Not through `logits`, whose own checks would hide what came back.
             logits: object = classifier.module(classifier.preprocessing.apply(pixels))
+    except ModelError:
+        raise  # of a server, say, which knows better what is wrong
     except Exception as error:  # a user's network may raise anything
         raise ModelError(
             f"{classifier.name}: the network fails on two images of {height}x{width} "

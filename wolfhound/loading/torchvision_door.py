@@ -46,6 +46,7 @@ def load_torchvision(
     cache: Path,
     name: str | None = None,
     weights: str | Path | None = "DEFAULT",
+    allow_pickle_code: bool = False,
     mean: Channel | None = None,
     std: Channel | None = None,
     input_size: tuple[int, int] | None = None,
@@ -65,6 +66,7 @@ def load_torchvision(
         name: what the classifier is called; `architecture` by default.
         weights: "DEFAULT" or None (what torchvision recommends), a name such as "IMAGENET1K_V1", a .pth or
             .safetensors file, or "random" for an untrained network.
+        allow_pickle_code: run the code that a pickled file asks for.
         mean: channel means on the [0, 1] scale, instead of those of the weights; only together with `std`.
         std: channel deviations on the [0, 1] scale.
         input_size: height and width that the network gets, instead of that of the weights.
@@ -77,7 +79,7 @@ def load_torchvision(
         ModelError: no such name; weights missing, damaged or not fitting, or not to be downloaded; preprocessing that
             is not known; a forward pass that does not give one finite score for each class.
     """
-    choice = _choose(architecture, weights, cache, progress)
+    choice = _choose(architecture, weights, cache, progress, allow_pickle_code)
     preprocessing, assumed = _preprocessing(architecture, choice, mean, std, input_size)
     names = tuple(class_names or (choice.entry.class_names if choice.entry else imagenet_class_names()))
     options = {"num_classes": len(names), **(arguments or {})}
@@ -109,12 +111,14 @@ def torchvision_fit(architecture: str, *, weights: str = "DEFAULT") -> tuple[Fit
     return entry.fit, entry.preprocessing.input_size
 
 
-def _choose(architecture: str, weights: str | Path | None, cache: Path, progress: Progress) -> _Choice:
+def _choose(
+    architecture: str, weights: str | Path | None, cache: Path, progress: Progress, allow_pickle_code: bool
+) -> _Choice:
     if weights == RANDOM:
         return _Choice(None, None)
     weights = "DEFAULT" if weights is None else weights
     if isinstance(weights, Path) or Path(weights).suffix in (".pth", ".pt", ".th", ".bin", ".safetensors"):
-        state = read_state(Path(weights))
+        state = read_state(Path(weights), allow_pickle_code=allow_pickle_code)
         return _Choice(state, _recognised(architecture, state))
     if architecture in OWN:
         raise ModelError(

@@ -1,5 +1,6 @@
 """Weights from files, without ever running code that a file brings along."""
 
+import pickle
 import re
 import zipfile
 from collections.abc import Mapping
@@ -36,8 +37,10 @@ class StateFile:
         return ", ".join([f"file {self.path.name}, SHA-256 {self.sha256}", *self.notes])
 
 
-def read_state(path: Path) -> StateFile:
+def read_state(path: Path, *, allow_pickle_code: bool = False) -> StateFile:
     """Return the state dict in a .safetensors file, or in a .pth or .pt file read with `weights_only=True`.
+
+    With `allow_pickle_code`, a pickle that asks for code is read by running it, and the provenance says so.
 
     Raises:
         ModelError: the file is missing or damaged, holds something else, or could only be read by running its code.
@@ -47,7 +50,9 @@ def read_state(path: Path) -> StateFile:
     digest = file_sha256(path)
     if path.suffix == ".safetensors":
         return StateFile(path, digest, *_checked(path, _load_safetensors(path)))
-    return StateFile(path, digest, *_checked(path, _load_pickle(path)))
+    loaded, notes = _load_pickle(path, allow_pickle_code)
+    tensors, unwrapped = _checked(path, loaded)
+    return StateFile(path, digest, tensors, (*notes, *unwrapped))
 
 
 def _load_safetensors(path: Path) -> dict[str, Tensor]:
@@ -58,16 +63,31 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _load_pickle(path: Path) -> object:
+def _load_pickle(path: Path, allow_code: bool) -> tuple[object, tuple[str, ...]]:
     if _holds_program(path):
         raise ModelError(
             f"{path} holds a whole exported network (TorchScript or torch.export), not a state dict; save "
             "network.state_dict() with torch.save or safetensors, and name the architecture or its factory"
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True), ()
     except Exception as error:  # the reader of damaged files raises nearly anything
-        raise ModelError(_reading_fault(path, error)) from error
+        if not allow_code or not isinstance(error, pickle.UnpicklingError):
+            raise ModelError(_reading_fault(path, error)) from error
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=False)
+    except Exception as error:  # code from a file may raise anything
+        raise ModelError(f"{path} fails while its code is run: {type(error).__name__}: {error}") from error
+    return _state_of(loaded), ("read by running code that the file asks for, as the plan allows",)
+
+
+def _state_of(loaded: object) -> object:
+    """Return the state dict of a pickled network, alone or under a usual key; anything else as it is."""
+    if isinstance(loaded, nn.Module):
+        return loaded.state_dict()
+    if isinstance(loaded, Mapping):
+        return {key: value.state_dict() if isinstance(value, nn.Module) else value for key, value in loaded.items()}
+    return loaded
 
 
 def _reading_fault(path: Path, error: Exception) -> str:
@@ -77,8 +97,9 @@ def _reading_fault(path: Path, error: Exception) -> str:
         reason = " ".join(line.strip() for line in str(error).splitlines() if "Error" in line or "Unsupp" in line)
         return f"{path} cannot be read as a PyTorch file; damaged? ({type(error).__name__}: {reason or error})"
     return (
-        f"{path} can only be read by running code that it asks for ({wanted[1]}), which Wolfhound never does. If you "
-        f'trust its origin, convert it once: python -c "import torch; '
+        f"{path} can only be read by running code that it asks for ({wanted[1]}), which Wolfhound does only where "
+        f"the plan says allow_pickle_code: true. If you "
+        f'trust its origin, better convert it once: python -c "import torch; '
         f"w = torch.load('{path.name}', weights_only=False); "
         "w = w.state_dict() if hasattr(w, 'state_dict') else w.get('state_dict', w.get('model', w)); "
         "torch.save(w, 'weights.pth')\""

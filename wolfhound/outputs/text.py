@@ -61,6 +61,8 @@ def headline(row: JudgedCriterion) -> str:
 def observed(row: JudgedCriterion) -> str:
     """Return what was observed, as every report prints it."""
     rate = row.observed
+    if rate is None and row.verdict != "not tested":
+        return row.reason  # a gap between groups is no proportion of images; its reason begins with it
     if rate is None or rate.percent is None:
         return "not measured"
     return f"{rate.percent:.1f} % [{rate.low_95:.1f}, {rate.high_95:.1f}], n = {rate.total}"

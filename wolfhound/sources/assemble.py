@@ -50,7 +50,14 @@ def assemble(
         masks=raster.masks,
         groups=tuple(groups) or None,
         origins=tuple(entry.picture.origin for entry in listing.entries),
+        attributes=_attributes(listing),
     )
+
+
+def _attributes(listing: Listing) -> dict[str, tuple[str, ...]]:
+    names = [name for name, _ in listing.entries[0].attributes]
+    columns = zip(*([value for _, value in entry.attributes] for entry in listing.entries), strict=True)
+    return dict(zip(names, columns, strict=True))
 
 
 def _refusal(name: str, faults: list[str]) -> DataError:

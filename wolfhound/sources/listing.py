@@ -1,6 +1,8 @@
 """What a source found before anything is decoded: pictures, labels and every fault so far."""
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -53,9 +55,12 @@ class PictureFile:
         """Return the picture at `path`.
 
         Raises:
-            OSError: there is no such file, or it may not be looked at.
+            OSError: there is no such file, it may not be looked at, or it is a pipe or a device, which has no end.
         """
-        return cls(path, origin, file_stamp(path.stat()))
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file")
+        return cls(path, origin, file_stamp(status))
 
     @property
     def signature(self) -> bytes:
@@ -95,12 +100,16 @@ class PictureArray:
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture with its label, and where they exist its object mask and the name of its group."""
+    """A picture with its label, and where they exist its object mask, the name of its group, and named attributes.
+
+    Every entry of a listing has attributes of the same names, in the same order.
+    """
 
     picture: Picture
     label: int
     mask: Picture | None = None
     group: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An image set from a CSV file that names each picture and its label."""
+"""An image set from a table (CSV or Parquet) that names each picture and its label."""
 
 import csv
 import re
@@ -6,26 +6,30 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from wolfhound.errors import DataError
+from wolfhound.extras import extra_module
 from wolfhound.images import ImageSet
 from wolfhound.progress import Progress, silent
 from wolfhound.sources.assemble import assemble
 from wolfhound.sources.fit import Fit
+from wolfhound.sources.labelling import LabelKind, StatedLabel, read_labels
 from wolfhound.sources.listing import Entry, Listing, PictureFile, name_fault
-
-CsvLabels = Literal["auto", "name", "index"]
 
 
 @dataclass(frozen=True)
 class CsvColumns:
-    """What the columns are called. `mask` and `group` may be absent from the file if they keep these names."""
+    """What the columns are called. `mask` and `group` may be absent from the file if they keep these names.
+
+    `attributes` are further columns to keep of each image; each must be there and filled in on every row.
+    """
 
     path: str = "path"
     label: str = "label"
     mask: str = "mask"
     group: str = "group"
+    attributes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class _Row:
     label: str
     mask: str
     group: str
+    attributes: tuple[tuple[str, str], ...]
 
 
 def read_csv(
@@ -44,7 +49,7 @@ def read_csv(
     cache: Path,
     size: tuple[int, int],
     fit: Fit,
-    labels: CsvLabels = "auto",
+    labels: LabelKind = "auto",
     class_names: Sequence[str] | None = None,
     columns: CsvColumns | None = None,
     limit_per_class: int | None = None,
@@ -52,10 +57,11 @@ def read_csv(
     name: str | None = None,
     progress: Progress = silent,
 ) -> ImageSet:
-    """Return the images that a CSV file (UTF-8, commas, one heading line) lists, in its order.
+    """Return the images that a table lists, in its order.
 
     Args:
-        csv_path: the file, with the columns path and label, and where they exist mask and group.
+        csv_path: a CSV file (UTF-8, commas, one heading line), or a Parquet file if its name ends in .parquet or .pq,
+            with the columns path and label, and where they exist mask, group and attributes.
         root: what the paths are relative to; the file's own folder by default.
         cache: where decoded pixels are kept between runs.
         size: height and width of every image.
@@ -73,8 +79,10 @@ def read_csv(
         DataError: names every fault at once, with its line: missing files, labels outside the classes, pictures that
             are listed twice, masks or groups that only some rows have, broken pictures.
     """
-    rows = _read_rows(csv_path, columns or CsvColumns())
-    names, found, faults = _labels(rows, labels, class_names)
+    columns = columns or CsvColumns()
+    rows = _parquet_rows(csv_path, columns) if csv_path.suffix in (".parquet", ".pq") else _csv_rows(csv_path, columns)
+    stated = [StatedLabel(f"line {row.line}", row.label) for row in rows]
+    names, found, faults = read_labels(stated, labels, class_names)
     faults += _partial(rows)
     taken: Counter[int] = Counter()
     first_line: dict[Path, int] = {}
@@ -93,7 +101,7 @@ def read_csv(
     return assemble(listing, name=name, cache=cache, size=size, fit=fit, at_least=at_least, progress=progress)
 
 
-def _read_rows(path: Path, columns: CsvColumns) -> list[_Row]:
+def _csv_rows(path: Path, columns: CsvColumns) -> list[_Row]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True, restval="", restkey="")
@@ -108,11 +116,34 @@ def _read_rows(path: Path, columns: CsvColumns) -> list[_Row]:
     return rows
 
 
+def _parquet_rows(path: Path, columns: CsvColumns) -> list[_Row]:
+    """Return the rows of a Parquet file; the first is called line 1."""
+    parquet = extra_module("pyarrow.parquet", extra="parquet", kind=DataError)
+    try:
+        table = parquet.read_table(str(path))
+    except Exception as error:  # pyarrow's errors have no common base but this
+        raise DataError(f"expected a Parquet file at {path}, but it cannot be read: {error}") from error
+    _check_heading(path, list(table.column_names), columns)
+    wanted = {columns.path, columns.label, columns.mask, columns.group, *columns.attributes}
+    cells = table.select([name for name in table.column_names if name in wanted]).to_pylist()
+    if not cells:
+        raise DataError(f"{path}: holds no rows")
+    return [
+        _row(number, {key: _text(value) for key, value in row.items()}, columns) for number, row in enumerate(cells, 1)
+    ]
+
+
+def _text(value: Any) -> str:
+    """Return a cell as it would stand in a CSV file; what is neither text nor number is shown, and fits no column."""
+    return "" if value is None else str(value)
+
+
 def _check_heading(path: Path, heading: list[str], columns: CsvColumns) -> None:
     usual = CsvColumns()
     wanted = [columns.path, columns.label]
     wanted += [columns.mask] if columns.mask != usual.mask else []
     wanted += [columns.group] if columns.group != usual.group else []
+    wanted += columns.attributes
     missing = [column for column in wanted if column not in heading]
     if missing:
         hint = " (separate the columns by commas)" if len(heading) == 1 and re.search("[;\t]", heading[0]) else ""
@@ -125,60 +156,8 @@ def _check_heading(path: Path, heading: list[str], columns: CsvColumns) -> None:
 def _row(line: int, cells: dict[str, str], columns: CsvColumns) -> _Row:
     named = (columns.path, columns.label, columns.mask, columns.group)
     path, label, mask, group = ((cells.get(column) or "").strip() for column in named)
-    return _Row(line, path, label, mask, group)
-
-
-def _labels(
-    rows: list[_Row], labels: CsvLabels, class_names: Sequence[str] | None
-) -> tuple[tuple[str, ...], list[int], list[str]]:
-    """Return the class names, the label of each row (0 where it has none) and a fault for each that has none."""
-    if class_names is None:
-        return _labels_from_names(rows, labels)
-    places = _places(class_names)
-    as_names = [_by_name(row.label, places) for row in rows]
-    as_indices = [_by_index(row.label, class_names) for row in rows]
-    fits_names = all(isinstance(label, int) for label in as_names)
-    fits_indices = all(isinstance(label, int) for label in as_indices)
-    if labels == "auto" and fits_names and fits_indices and as_names != as_indices:
-        fault = "the labels can be read as names and as indices, with different results (say labels: name or index)"
-        return tuple(class_names), [0] * len(rows), [fault]
-    if labels == "auto":
-        numbers = sum(row.label.isdecimal() for row in rows)
-        labels = "index" if not fits_names and (fits_indices or 2 * numbers > len(rows)) else "name"
-    chosen = as_indices if labels == "index" else as_names
-    faults = [f"line {row.line}: {label}" for row, label in zip(rows, chosen, strict=True) if isinstance(label, str)]
-    return tuple(class_names), [label if isinstance(label, int) else 0 for label in chosen], faults
-
-
-def _labels_from_names(rows: list[_Row], labels: CsvLabels) -> tuple[tuple[str, ...], list[int], list[str]]:
-    names = tuple(sorted({row.label for row in rows if row.label}))
-    faults = [f"line {row.line}: has no label" for row in rows if not row.label]
-    if labels == "index" or (labels == "auto" and names and all(name.isdecimal() for name in names)):
-        faults.append("the labels are numbers: give the class names that they count (class_names)")
-    place = {name: index for index, name in enumerate(names)}
-    return names or ("",), [place.get(row.label, 0) for row in rows], faults
-
-
-def _places(class_names: Sequence[str]) -> dict[str, list[int]]:
-    places: dict[str, list[int]] = {}
-    for index, name in enumerate(class_names):
-        places.setdefault(name, []).append(index)
-    return places
-
-
-def _by_name(label: str, places: dict[str, list[int]]) -> int | str:
-    found = places.get(label, [])
-    if len(found) == 1:
-        return found[0]
-    return f"the label {label!r} is the name of classes {found}" if found else f"the label {label!r} is no class name"
-
-
-def _by_index(label: str, class_names: Sequence[str]) -> int | str:
-    if not label.isdecimal():
-        return f"the label {label!r} is no class index"
-    if int(label) >= len(class_names):
-        return f"the label {label} is outside the {len(class_names)} classes (indices begin at 0)"
-    return int(label)
+    attributes = tuple((column, (cells.get(column) or "").strip()) for column in columns.attributes)
+    return _Row(line, path, label, mask, group, attributes)
 
 
 def _partial(rows: list[_Row]) -> list[str]:
@@ -188,6 +167,7 @@ def _partial(rows: list[_Row]) -> list[str]:
         empty = [row.line for row in rows if not getattr(row, what)]
         if empty and len(empty) < len(rows):
             faults += [f"line {line}: has no {what}, but other rows have" for line in empty]
+    faults += [f"line {row.line}: has no {name}" for row in rows for name, value in row.attributes if not value]
     return faults
 
 
@@ -206,4 +186,4 @@ def _entry(row: _Row, label: int, root: Path, first_line: dict[Path, int]) -> En
     except (OSError, ValueError) as error:
         missing = row.mask if path.exists() else row.path
         return f"{missing}: {getattr(error, 'strerror', None) or error}"
-    return Entry(picture, label, mask, row.group or None)
+    return Entry(picture, label, mask, row.group or None, row.attributes)

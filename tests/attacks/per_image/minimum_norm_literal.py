@@ -72,3 +72,27 @@ def deepfool_linf_one(
             moves.append((distance, (distance + 1e-4) * w.sign()))
         total = total + min(moves, key=lambda move: move[0])[1]
     return (1 + overshoot) * total, most_steps
+
+
+def deepfool_towards_one(
+    classifier: Classifier, pixels: Tensor, target: int, *, norm: str, overshoot: float, most_steps: int
+) -> tuple[Tensor, int]:
+    """Return (perturbation, steps) towards a class for one image `[3,H,W]`.
+
+    The step of section 2 of 2016 to one boundary alone: that between the target and whichever other class leads.
+    """
+    total = torch.zeros_like(pixels)
+    for step in range(most_steps):
+        current = (pixels + (1 + overshoot) * total).clamp(0, 1)
+        scores = classifier.logits(current[None])[0].detach().tolist()
+        rival = max((k for k in range(len(scores)) if k != target), key=lambda k: scores[k])
+        if scores[target] > scores[rival]:
+            return (1 + overshoot) * total, step
+        w = logit_gradient(classifier, current, target) - logit_gradient(classifier, current, rival)
+        gap = scores[rival] - scores[target]
+        if norm == "l2":
+            length = float(w.square().sum()) ** 0.5
+            total = total + (gap / length + 1e-4) * w / length
+        else:
+            total = total + (gap / float(w.abs().sum()) + 1e-4) * w.sign()
+    return (1 + overshoot) * total, most_steps

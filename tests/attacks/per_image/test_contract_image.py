@@ -110,6 +110,8 @@ def test_the_ledger_says_what_the_network_says_of_the_delivered_images(
     assert tuple(result.ledger["image"]) == few.hashes
     reached = predicted == wanted(case, few)
     assert (result.ledger["success"] == (reached if case.targeted else ~reached)).all()
+    in_float = (result.ledger["adversarial_float"] == wanted(case, few)) == case.targeted
+    assert (result.ledger["success_float"] == in_float).all()
 
 
 @every_threat

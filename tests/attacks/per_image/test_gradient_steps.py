@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from attacks.per_image.driver import attack_images
 from attacks.per_image.gradient_steps import FastGradient, MomentumGradient, ProjectedGradient
-from attacks.per_image.task import ImageTask
+from attacks.per_image.task import OBJECTIVES, ImageTask
 from attacks.threat import Norm, Threat
 from tests.attacks.conftest import as_classifier
-from wolfhound.classifier import Classifier, frozen
+from wolfhound.classifier import Classifier, Preprocessing, frozen
 from wolfhound.errors import PlanError
 from wolfhound.images import Splits
 
@@ -272,3 +272,19 @@ def test_without_a_threat_there_is_no_step_to_take(attack: Any) -> None:
 def test_impossible_hyper_parameters_are_refused(attack: Any, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected"):
         attack(**options)
+
+
+@pytest.mark.parametrize("targeted", [False, True], ids=["leave", "reach"])
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_the_slope_that_is_written_out_is_the_derivative_of_the_objective(kind: Any, targeted: bool) -> None:
+    logits = torch.randn(6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    logits[0] = 1.0  # ties of all
+    logits[1, 2:] = 3.0  # and of some
+    classes = torch.tensor([0, 1, 2, 3, 4, 0])
+    classifier = Classifier("none", torch.nn.Identity(), tuple("abcde"), Preprocessing(input_size=(2, 2)), "")
+    task = ImageTask.of(classifier, torch.zeros(6, 3, 2, 2).double(), classes, None, targeted=targeted)
+    lead, slope = task._lead_and_slope(logits, kind)
+    at = logits.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(task.objective(at, kind).sum(), at)
+    torch.testing.assert_close(slope, expected, rtol=1e-12, atol=1e-15)
+    assert torch.equal(lead, task.lead(logits))

@@ -1,9 +1,12 @@
 """HopSkipJump: the normal and the nearest image of a linear network in closed form; labels alone; starts."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
+from attacks.doubts import not_started
 from attacks.per_image.hopskipjump import HopSkipJump, _normal
 from attacks.per_image.starts import StartImages
 from attacks.per_image.trial import Trial
@@ -114,6 +117,34 @@ def test_a_targeted_attack_starts_from_the_pictures_it_is_given(trained: Classif
         assert (trained.logits(delivered).argmax(dim=1) == targets).all()
 
 
+def test_pictures_with_the_label_of_the_target_are_tried_each_once(textures: Splits) -> None:
+    starts, source = StartImages(textures.craft), torch.Generator().manual_seed(0)
+    tried = [picture.numpy().tobytes() for picture in starts.pictures((16, 16), source, target=2)]
+    labelled = {image.numpy().tobytes() for image in textures.craft.load(np.flatnonzero(textures.craft.labels == 2))}
+    assert len(tried) == len(labelled) == len(set(tried))
+    assert set(tried) == labelled
+    again = [picture.numpy().tobytes() for picture in starts.pictures((16, 16), source, target=2)]
+    assert again != tried
+
+
+def test_a_target_without_a_picture_is_refused_by_its_name(trained: Classifier, textures: Splits) -> None:
+    without = textures.craft.subset(np.flatnonzero(textures.craft.labels != 2))
+    assert StartImages(without).missing([0, 2, 2]) == (2,)
+    assert StartImages().missing([0, 2]) == ()
+    attack = HopSkipJump(iterations=1, targeted=True, starts=StartImages(without))
+    pixels = textures.report.subset(range(2)).load().double()
+    with frozen(trained.module), pytest.raises(DataError, match="labelled 'texture 2' to start from, got none"):
+        attack.propose(trained, pixels, torch.tensor([2, 2]), None, seeds=torch.arange(2))
+
+
+def test_images_that_nothing_was_tried_on_raise_a_doubt() -> None:
+    ledger = pd.DataFrame({"steps": [0, 0, 3, 3], "success": [True, False, False, True]})
+    found = not_started(ledger, name="HopSkipJump")
+    assert found is not None
+    assert (found.code, "for 1 of 4 images" in found.explanation) == ("not-started", True)
+    assert not_started(ledger[ledger["steps"] > 0], name="HopSkipJump") is None
+
+
 class Constant(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         return torch.zeros(len(pixels), 4, dtype=pixels.dtype).index_fill_(1, torch.tensor([1]), 1.0)
@@ -130,12 +161,13 @@ def test_where_no_start_succeeds_the_image_stays_as_it_is() -> None:
 
 def test_start_pictures_of_another_size_are_refused(textures: Splits) -> None:
     with pytest.raises(DataError, match="8x8"):
-        StartImages(textures.craft).picture(0, (8, 8), torch.Generator())
+        StartImages(textures.craft).pictures((8, 8), torch.Generator())
 
 
 def test_random_pictures_come_in_coarse_and_fine_grids() -> None:
     source = torch.Generator().manual_seed(0)
-    colours = [len(StartImages().picture(i, (16, 16), source)[0].unique()) for i in range(4)]
+    pictures = StartImages().pictures((16, 16), source)
+    colours = [len(next(pictures)[0].unique()) for _ in range(4)]
     assert colours == [256, 64, 16, 4]
 
 

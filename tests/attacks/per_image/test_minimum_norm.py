@@ -13,7 +13,7 @@ from attacks.per_image.deepfool import DeepFool
 from attacks.per_image.task import ImageTask
 from attacks.threat import Threat
 from tests.attacks.deepfool_literal import deepfool_one
-from tests.attacks.per_image.minimum_norm_literal import carlini_wagner_one, deepfool_linf_one
+from tests.attacks.per_image.minimum_norm_literal import carlini_wagner_one, deepfool_linf_one, deepfool_towards_one
 from wolfhound.classifier import Classifier, frozen
 from wolfhound.errors import PlanError
 from wolfhound.images import Splits
@@ -165,6 +165,36 @@ def test_deepfool_agrees_with_the_literal_replicas(candidates: int, trained: Cla
         delta, steps = deepfool_linf_one(trained, image, candidates=candidates, overshoot=0.02, most_steps=50)
         assert int(in_linf.steps[row]) == steps
         assert_rounded(in_linf.pixels[row] - image, delta)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_targeted_deepfool_agrees_with_the_literal_replica(norm: Any, trained: Classifier, textures: Splits) -> None:
+    pixels = textures.craft.load(slice(0, 12)).double().mul(255).round() / 255
+    labels = trained.logits(pixels).argmax(dim=1)
+    targets = (labels + 1 + torch.arange(12) % 3) % 4
+    found = propose(DeepFool(norm=norm, halvings=0, targeted=True), trained, pixels, targets)
+    taken = []
+    for row, (image, target) in enumerate(zip(pixels, targets.tolist(), strict=True)):
+        delta, steps = deepfool_towards_one(trained, image, target, norm=norm, overshoot=0.02, most_steps=50)
+        assert int(found.steps[row]) == steps
+        assert_rounded(found.pixels[row] - image, delta)
+        taken.append(steps)
+    assert bool((trained.logits(found.pixels).argmax(dim=1) == targets).all())
+    assert max(taken) > 1
+
+
+def test_in_linf_targeted_deepfool_needs_the_least_whole_levels_that_reach_a_class_of_two(
+    linear_classifier: Classifier,
+) -> None:
+    only_two_classes(linear_classifier)
+    pixels = grid(10)
+    labels = linear_classifier.logits(pixels).argmax(dim=1)
+    least = leads(linear_classifier, pixels, labels, 1).amin(dim=1)
+    found = propose(DeepFool(norm="linf", targeted=True), linear_classifier, pixels, 1 - labels)
+    levels = (found.pixels - pixels).abs().flatten(1).amax(dim=1) * 255
+    assert bool((linear_classifier.logits(found.pixels).argmax(dim=1) == 1 - labels).all())
+    assert bool((levels.round() >= (255 * least).floor()).all())
+    assert bool((levels.round() <= (255 * least).ceil() + 1).all())
 
 
 def assert_rounded(found: Tensor, delta: Tensor) -> None:

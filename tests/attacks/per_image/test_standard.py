@@ -21,6 +21,7 @@ from attacks.per_image.standard import (
     clean_accuracy,
     image_seeds,
     robust_accuracy,
+    robust_accuracy_float,
     run_ensemble,
 )
 from attacks.threat import Knowledge, Threat
@@ -118,6 +119,25 @@ def test_an_image_stands_only_if_it_is_right_when_clean_and_every_attack_failed(
     assert (broken["adversarial"] != broken["label"]).all()
     assert (broken["linf"] > 0).all()
     assert (result.worst[result.worst["attack"] == ""]["linf"] == 0).all()
+
+
+def test_in_floating_point_an_image_falls_to_any_version_made_for_it(shades: ImageSet) -> None:
+    ensemble = Ensemble("two", "Two", (Shifting(20.4 / 255, "less"), Shifting(-20.6 / 255, "more")))
+    result = run_ensemble(ensemble, brightness(), shades, Threat("linf", 30 / 255), seed=0)
+    red = shades.pixels.read(shades.rows)[:, 0, 0, 0].astype(np.float64)
+
+    def label(level: np.ndarray) -> np.ndarray:
+        return np.where(level <= 100.5, 1, np.where(level > 150.5, 2, 0))
+
+    right = label(red) == shades.labels
+    rounded = [label(np.clip(red + shift, 0, 255)) != shades.labels for shift in (20, -21)]
+    exact = [label(np.clip(red + shift, 0, 255)) != shades.labels for shift in (20.4, -20.6)]
+    robust = right & ~rounded[0] & ~rounded[1]
+    assert (result.worst["robust"] == robust).all()
+    assert (result.worst["robust_float"] == (robust & ~exact[0] & ~exact[1])).all()
+    assert robust_accuracy_float(result.worst).successes == int((robust & ~exact[0] & ~exact[1]).sum())
+    tried = result.tried[result.tried["attack"] == "less"]
+    assert (tried["success_float"].to_numpy() == exact[0][right]).all()
 
 
 def test_where_nothing_stands_the_later_attacks_are_not_run_and_leave_the_rate_as_it_is(shades: ImageSet) -> None:

@@ -1,11 +1,18 @@
 """Views of crafting images: mirrored and cropped at random, the same however they are batched."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 
+from attacks.registry import make_universal
+from attacks.threat import Threat
+from attacks.universal.df import DfUniversal
+from attacks.universal.driver import craft_universal
 from attacks.universal.views import SMALLEST_CROP, Viewed
-from wolfhound.images import ImageSet
+from wolfhound.classifier import Classifier
+from wolfhound.images import ImageSet, Splits
 
 
 def ramps(make_images, count: int) -> ImageSet:  # type: ignore[no-untyped-def]
@@ -54,7 +61,26 @@ def test_a_crop_of_a_ramp_is_a_flatter_ramp_within_it(make_images) -> None:  # t
     assert float(shown.max()) <= 140 + 1e-3
 
 
-@pytest.mark.parametrize("augment", ["flips", "crops"])
+def test_a_shift_moves_by_whole_pixels_and_mirrors_what_lies_outside(make_images) -> None:  # type: ignore[no-untyped-def]
+    images = make_images([0] * 60, size=(16, 32))
+    shown, pixels = view(images, "shifts"), images.load()
+    found = set()
+    for one, image in zip(shown, pixels, strict=True):
+        wide = np.pad(image.numpy(), ((0, 0), (2, 2), (4, 4)), mode="symmetric")
+        places = {
+            (mirrored, down, across): wide[:, down : down + 16, across : across + 32][..., :: -1 if mirrored else 1]
+            for mirrored in (False, True)
+            for down in range(5)
+            for across in range(9)
+        }
+        (place,) = [key for key, moved in places.items() if np.allclose(one.numpy(), moved, atol=1e-5)]
+        found.add(place)
+    assert {mirrored for mirrored, _, _ in found} == {False, True}
+    assert {down for _, down, _ in found} == set(range(5))
+    assert {across for _, _, across in found} == set(range(9))
+
+
+@pytest.mark.parametrize("augment", ["flips", "shifts", "crops"])
 def test_what_is_drawn_belongs_to_the_image_and_not_to_the_batch(augment, make_images) -> None:  # type: ignore[no-untyped-def]
     images, positions = make_images([0] * 12), torch.arange(11, -1, -1)
     viewed = Viewed.drawn(images, positions, augment, generator=torch.Generator().manual_seed(1))
@@ -62,3 +88,24 @@ def test_what_is_drawn_belongs_to_the_image_and_not_to_the_batch(augment, make_i
     parts = torch.cat([viewed.load(positions[i : i + 1].numpy()) for i in range(12)])
     torch.testing.assert_close(parts, whole)
     assert not torch.equal(whole, view(images, augment, seed=2)[positions])
+
+
+@pytest.mark.parametrize(("side", "same_as", "other"), [(32, "shifts", "crops"), (49, "crops", "shifts")])
+def test_auto_moves_small_images_and_crops_larger_ones(side: int, same_as: str, other: str, make_images) -> None:  # type: ignore[no-untyped-def]
+    images = make_images([0] * 5, size=(side, side))
+    assert torch.equal(view(images, "auto"), view(images, same_as))
+    assert not torch.equal(view(images, "auto"), view(images, other))
+
+
+def test_a_result_states_how_its_images_were_varied_and_not_auto(trained: Classifier, textures: Splits) -> None:
+    attack, threat = DfUniversal(passes=1), Threat("linf", 0.05)
+    result = craft_universal(
+        attack, trained, textures.craft, textures.select, threat, generator=torch.Generator().manual_seed(0)
+    )
+    assert attack.augment == "auto"
+    assert result.options == {**asdict(attack), "augment": "shifts"}
+    stated = make_universal("df_uap", dict(result.options))
+    again = craft_universal(
+        stated, trained, textures.craft, textures.select, threat, generator=torch.Generator().manual_seed(0)
+    )
+    assert torch.equal(again.last, result.last)

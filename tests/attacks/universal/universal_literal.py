@@ -162,6 +162,6 @@ def nearer(classifier: Classifier, start: Tensor, label: int, *, radius: float, 
     for _ in range(steps):
         at = current.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(functional.cross_entropy(classifier.logits(at), torch.tensor([label])), at)
-        away = current - ball / 8 * gradient / gradient.norm() - start
+        away = current - 1.25 * ball / steps * gradient / gradient.norm() - start
         current = (start + away * min(1.0, ball / max(float(away.norm()), 1e-300))).clamp(0, 1)
     return current

@@ -61,7 +61,7 @@ def probed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sets")
     classifier = dataclasses.replace(pooled_classifier(classes=3, size=synthetic.SIZE), class_names=synthetic.NAMES)
     sets = synthetic.foreground_set(folder), synthetic.plate_set(folder)
-    probe = background_probe(classifier, *sets, class_pair=synthetic.PAIR, usual_background=synthetic.USUAL, seed=0)
+    probe = background_probe(classifier, *sets, classes=synthetic.PAIR, usual_background=synthetic.USUAL, seed=0)
     return classifier, sets, probe
 
 
@@ -90,7 +90,7 @@ def test_exhibits_show_the_probes_own_images_and_composites_with_their_maps(prob
         position, plate = foregrounds.hashes.index(exhibit.image), plates.hashes.index(row["plate_other"])
         image, mask = foregrounds.load([position]), foregrounds.load_masks([position])
         swapped = compose(image, mask, plates.load([plate]))
-        first = row["margin_other"] > 0
+        first = (row["margin_other"] > 0) == (row["label"] == 0)
         targets = Targets.of([0 if first else 1], against=1 if first else 0)
         maps = explainer("gradcam").explain(classifier, swapped, targets, layer="features")
         assert np.array_equal(exhibit.picture_swapped, (swapped[0].permute(1, 2, 0) * 255).round().byte().numpy())

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from explainers.checks.ranking import grow
-from explainers.drawing.figures import Heading, Remark, Scale, Sheet, Tile, draw
+from explainers.drawing.figures import Heading, Remark, Scale, Sheet, Tile, _bands, draw
 from explainers.drawing.overlay import colour_table, fade, signed_picture
 from explainers.drawing.sheets import (
     Panel,
@@ -112,6 +112,28 @@ def test_what_is_no_sheet_is_refused():
         draw(sheet_of(), format="gif")
     with pytest.raises(ValueError, match="wide enough"):
         draw(Sheet("t", (tuple(Tile(RED) for _ in range(60)),)))
+
+
+def test_a_photograph_under_many_maps_is_shown_in_bands_of_readable_size():
+    many = 9
+    sheet = Sheet("t", (tuple(Tile(RED) for _ in range(many)),), pinned=1)
+    squeezed = Sheet("t", (tuple(Tile(RED) for _ in range(many)),))
+    wide, narrow = (np.asarray(opened(draw(one, dpi=100)).convert("RGB")).astype(int) for one in (sheet, squeezed))
+
+    def tiles(pixels):
+        red = (pixels == (255, 0, 0)).all(axis=2)
+        return [int(line.sum()) for line in red if line.sum() > 40]
+
+    assert max(tiles(wide)) >= 5 * 100  # five pictures of an inch or more beside each other
+    assert len(tiles(wide)) >= 2 * 100  # in two bands
+    assert len(tiles(narrow)) < 80
+
+
+def test_bands_begin_with_the_pinned_columns_and_share_the_others_out():
+    assert _bands(10, pinned=1, fitting=5) == [[0, 1, 2, 3], [0, 4, 5, 6], [0, 7, 8, 9]]
+    assert _bands(5, pinned=1, fitting=5) == [[0, 1, 2, 3, 4]]
+    assert _bands(9, pinned=0, fitting=5) == [list(range(9))]
+    assert _bands(3, pinned=1, fitting=1) == [[0, 1, 2]]
 
 
 WOLF, HUSKY, COLUMN = Heading("wolf"), Heading("husky"), Heading("gradcam", "layer4")

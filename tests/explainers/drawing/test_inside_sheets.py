@@ -43,10 +43,10 @@ def test_each_patch_is_followed_by_its_partner_in_the_row_of_its_channel():
 
 def test_attributions_stand_beside_their_photograph_and_above_their_caution():
     pixels, targets = random_pixels(2), Targets.of([0, 1])
-    plain = Attributions(torch.zeros(2, 3, 16, 16), "saliency", targets)
-    guided = Attributions(torch.ones(2, 3, 16, 16), "guided", targets, caution="edges alone")
+    plain = Attributions(torch.zeros(2, 3, 16, 16), "Saliency", targets)
+    guided = Attributions(torch.ones(2, 3, 16, 16), "Guided", targets, caution="edges alone")
     sheet = attributions_sheet(pixels, [plain, guided], ["one", "two"], title="Pixels")
-    assert [heading.name for heading in sheet.columns] == ["photograph", "saliency", "guided"]
+    assert [heading.name for heading in sheet.columns] == ["photograph", "Saliency", "Guided"]
     assert (sheet.tiles[1][1].picture == 128).all()
     assert (sheet.tiles[1][2].picture == 255).all()
     assert [remark.text for remark in sheet.remarks].count("edges alone") == 1
