@@ -67,7 +67,8 @@ def replay_finding(
         title=f"Replayed perturbations on {target}",
         claim=(
             f"Of the perturbations read from files ({len(entry.sources)}), {worst} changed the prediction of {target} "
-            f"most often: on {top.successes} of {top.total} held-out images. The attacker needs no access to the network."
+            f"most often: on {top.successes} of {top.total} held-out images. "
+            "The attacker needs no access to the network."
         ),
         knowledge="transfer",
         conditions={
