@@ -72,10 +72,20 @@ class AuditResult:
 
 
 def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
-    """Check everything that can be checked before any work starts.
+    """Check everything that can be checked before any work starts, and stop at what the preflight finds.
 
     Raises:
         PlanError, DataError, ModelError: bad input; nothing was run.
+    """
+    open_all(job, progress=progress)
+    preflight.stop_at_errors(job)
+
+
+def open_all(job: AuditJob, *, progress: Progress = silent) -> None:
+    """Open and check all that a plan names, without the preflight's judgement of it, which the doctor lists whole.
+
+    Raises:
+        PlanError, DataError, ModelError: bad input.
     """
     check_against_registries(job)
     check_shareable(job)
@@ -90,7 +100,6 @@ def prepare(job: AuditJob, *, progress: Progress = silent) -> None:
         open_shortcut_images(job, entry, progress)
     earlier_of(job)
     presentation_of(job.plan.report)
-    preflight.stop_at_errors(job)
 
 
 def run_audit(job: AuditJob, *, call: Call = directly, progress: Progress = silent) -> AuditResult:

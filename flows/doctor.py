@@ -123,7 +123,7 @@ def inspect_plan(
         PlanError, DataError, ModelError: the plan cannot be read, or what it names cannot be opened.
     """
     from flows import preflight
-    from flows.audit import prepare
+    from flows.audit import open_all
     from flows.audit_job import job_of
     from flows.budgeting import budget_lines
     from flows.console import console_progress
@@ -132,7 +132,7 @@ def inspect_plan(
     plan = read_plan(path)
     wanted = (cache or plan.plan.cache or default_cache).resolve()
     job = job_of(plan, f"wolfhound run {path.name}", output=output, cache=wanted)
-    prepare(job, progress=console_progress())
+    open_all(job, progress=console_progress())
     accepted = job.plan.preflight.accept
     for notice in preflight.notices(job):
         say(f"{'accepted' if notice.code in accepted else notice.severity:9}{notice.text}")

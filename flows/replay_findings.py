@@ -66,8 +66,9 @@ def replay_finding(
         subject=target,
         title=f"Replayed perturbations on {target}",
         claim=(
-            f"Of the perturbations read from files ({len(entry.sources)}), {worst} changed the prediction of {target} most "
-            f"often: on {top.successes} of {top.total} held-out images. The attacker needs no access to the network."
+            f"Of the perturbations read from files ({len(entry.sources)}), {worst} changed the prediction of {target} "
+            f"most often: on {top.successes} of {top.total} held-out images. "
+            "The attacker needs no access to the network."
         ),
         knowledge="transfer",
         conditions={

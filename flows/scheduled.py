@@ -108,7 +108,6 @@ def scheduled_audit(
     process_settings.configure(job.cache, prefect=False)
     check_writable(job.root)
     prepare(job)
-    preflight.stop_at_errors(job)
     for notice in preflight.notices(job):
         logger.log(logging.INFO if notice.severity == "note" else logging.WARNING, "%s", notice.text)
     logger.info("auditing %d classifier(s) into %s", len(job.plan.classifiers), job.root)

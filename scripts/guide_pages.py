@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))  # the guide is built from this checkout, installed or not
 
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the generated pages."""
     from mkdocs.structure.files import File
 
+    sys.path.insert(0, str(ROOT))  # the guide is built from this checkout, installed or not
     pages = {
         "reference/plan.md": plan_page,
         "reference/commands.md": commands_page,

@@ -96,9 +96,15 @@ def _free_on_this_machine(meminfo: Path = Path("/proc/meminfo")) -> int:
 
 
 def _left_in_container(folder: Path) -> list[int]:
-    """Return what a container's limit (cgroup v2) leaves; nothing where there is none."""
+    """Return what a container's limit (cgroup v2) leaves; nothing where there is none.
+
+    Cached files that nobody uses are counted as used by the kernel, and given up by it when memory is asked for.
+    """
     try:
-        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        limit, used, rows = (
+            (folder / name).read_text().strip() for name in ("memory.max", "memory.current", "memory.stat")
+        )
     except OSError:
         return []
-    return [] if limit == "max" else [max(0, int(limit) - int(used))]
+    cached = dict(line.split() for line in rows.splitlines()).get("inactive_file", "0")
+    return [] if limit == "max" else [max(0, int(limit) - int(used) + int(cached))]

@@ -1,6 +1,7 @@
 """A batch size is found within the memory, remembered by the run, and changes no result."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from tests.flows.preflight.conftest import workshop as workshop
 from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.errors import ModelError
 from wolfhound.evidence import dump_evidence
-from wolfhound.memory import Footprint, available_memory, footprint
+from wolfhound.memory import Footprint, _left_in_container, available_memory, footprint
 
 ATTACKS = """\
 universal:
@@ -50,6 +51,16 @@ def test_what_fits_is_a_power_of_two_and_not_even_one_image_is_an_error() -> Non
 
 def test_free_memory_is_that_of_this_machine() -> None:
     assert 10**7 < available_memory(torch.device("cpu")) < 2**44
+
+
+def test_a_containers_limit_is_what_is_left_beside_files_that_can_be_forgotten(tmp_path: Path) -> None:
+    assert _left_in_container(tmp_path) == []
+    rows = {"memory.max": "1000", "memory.current": "700", "memory.stat": "anon 300\ninactive_file 250"}
+    for name, text in rows.items():
+        (tmp_path / name).write_text(text + "\n")
+    assert _left_in_container(tmp_path) == [550]
+    (tmp_path / "memory.max").write_text("max\n")
+    assert _left_in_container(tmp_path) == []
 
 
 def test_a_run_that_broke_off_goes_on_with_its_batch_size(make_job: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
