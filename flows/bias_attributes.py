@@ -116,9 +116,17 @@ def _claim(subject: str, reports: list[GroupReport], corrected: dict[str, float]
     for one in reports:
         verdict = _verdict(one, corrected)
         if one.gap is not None:
-            verdict += f" (worst {one.worst}, best {one.best}, {100 * one.gap:.1f} points apart)"
+            verdict += f" (worst {one.worst}, best {one.best}, {100 * one.gap:.1f} points apart{_missed(one, verdict)})"
         words.append(f"{_title(one)}: {verdict}")
     return f"Accuracy of {subject} by group. {'; '.join(words)}."
+
+
+def _missed(report: GroupReport, verdict: str) -> str:
+    if verdict != NOT_FOUND:
+        return ""
+    if report.detectable is None:
+        return "; so few images show no gap at all"
+    return f"; one of {100 * report.detectable:.1f} is found with 80 % power"
 
 
 def _rates(ledger: pd.DataFrame, reports: list[GroupReport]) -> tuple[dict[str, Rate], dict[str, Counted]]:

@@ -193,8 +193,9 @@ def _quantities(one: Reaction) -> dict[str, Quantity]:
             one.norm, "", f"root mean square change of a pixel on [0, 1]; the placebo's is {one.placebo_norm:.4g}"
         ),
     }
-    meaning = "how much further than the placebo it must move the margin to be found with 80 % power"
-    found[f"{one.name}, minimum detectable effect"] = Quantity(one.effect.detectable, "logits", meaning)
+    if one.effect.detectable > 0:  # 0 where nothing ever moved: no spread to say anything by
+        meaning = "how much further than the placebo it must move the margin to be found with 80 % power"
+        found[f"{one.name}, minimum detectable effect"] = Quantity(one.effect.detectable, "logits", meaning)
     if one.excess.detectable is not None:
         meaning = "the smallest excess that this many images find with 80 % power"
         found[f"{one.name}, minimum detectable excess"] = Quantity(one.excess.detectable, "share of images", meaning)
@@ -205,8 +206,18 @@ def _facts(one: Reaction, classifier: Classifier) -> dict[str, str]:
     parts = [f"{c.name}: {'yes' if c.met else 'no'} ({c.explanation})" for c in one.conditions]
     most = [f"{classifier.class_names[label]} {count}" for label, count in list(one.changed_to.items())[:3]]
     words = f"; changed predictions went most often to {', '.join(most)}" if most else ""
-    undecided = "" if one.controls_null else " (not decidable: the placebo is no control)"
-    return {f"verdict on {one.name}": f"{one.verdict}{undecided}. {'; '.join(parts)}{words}"}
+    return {f"verdict on {one.name}": f"{one.verdict}{_beside(one)}. {'; '.join(parts)}{words}"}
+
+
+def _beside(one: Reaction) -> str:
+    """Return what belongs beside a verdict that found nothing: that nothing could be, or how much would have been."""
+    if not one.controls_null:
+        return " (not decidable: the placebo is no control)"
+    if one.verdict == SENSITIVE:
+        return ""
+    if one.excess.detectable is None:
+        return " (so few images find no excess of flips at all)"
+    return f" (an excess of {100 * one.excess.detectable:.1f} points of flips is found with 80 % power)"
 
 
 def _galleries(

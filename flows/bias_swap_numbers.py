@@ -184,8 +184,9 @@ def _effects(result: SwapResult) -> dict[str, Quantity]:
         ),
     }
     found |= _class_effects(probe)
-    meaning = "the smallest effect that this many groups of images find with 80 % power"
-    found["minimum detectable effect on the margin"] = Quantity(probe.effect.detectable, "logits", meaning)
+    if probe.effect.detectable > 0:  # 0 where the margin never moved: no spread to say anything by
+        meaning = "the smallest effect that this many groups of images find with 80 % power"
+        found["minimum detectable effect on the margin"] = Quantity(probe.effect.detectable, "logits", meaning)
     if pooled.detectable is not None:
         found["minimum detectable excess"] = Quantity(
             pooled.detectable, "share of images", "the smallest excess that this many images find with 80 % power"

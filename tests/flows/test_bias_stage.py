@@ -266,6 +266,8 @@ def test_attributes_give_groups_and_name_those_that_are_too_small(others):
     assert finding.rates["accuracy"].total == 60
     assert set(finding.rates) >= {"camera = old", "camera = new", "odd = x"}
     assert "odd = rare" not in finding.rates
+    assert "camera: no difference found" in finding.claim
+    assert "is found with 80 % power" in finding.claim
     assert recounted(job, [finding])
 
 
@@ -273,7 +275,7 @@ def test_a_users_function_is_an_intervention(others):
     job, findings = others
     finding = findings["bias/interventions-2/border"]
     assert finding.facts["verdict on dark"].startswith("depends on it")
-    assert finding.facts["verdict on blur"].startswith("no evidence found")
+    assert finding.facts["verdict on blur"].startswith("no evidence found (an excess of")
     clean = finding.rates["flip_rate_dark"]
     assert clean.successes == sum(kind == "snow" for kind in open_splits(job).splits.report.groups)
     assert len(finding.galleries) == 2
