@@ -149,10 +149,22 @@ def severity_of(finding: Finding, verdict: Verdict, observed: Rate, criterion: C
         return "critical" if finding.knowledge.startswith(("transfer", "black-box")) else "high"
     if verdict == "inconclusive":
         return "medium"
-    controls = [finding.rates[name] for name in finding.controls if finding.rates[name].measured]
+    controls = [rate for rate in _controls_of(finding, observed, criterion) if rate.measured]
     if verdict == "not tested" or criterion.comparator == "at least" or not controls:
         return "info"
     return "low" if observed.interval().low > max(control.interval().high for control in controls) else "info"
+
+
+def _controls_of(finding: Finding, observed: Rate, criterion: Criterion) -> list[Rate]:
+    """Return the controls that a rate is held against: its own placebo, else those of its denominator, else all.
+
+    What some of many backgrounds do to few objects is no measure for what one of them does.
+    """
+    placebo = f"{criterion.rate.partition('.')[2]}_placebo"
+    if placebo in finding.controls:
+        return [finding.rates[placebo]]
+    every = [finding.rates[name] for name in finding.controls]
+    return [rate for rate in every if rate.denominator == observed.denominator] or every
 
 
 def residual_risk(verdict: Verdict, severity: Severity) -> str:

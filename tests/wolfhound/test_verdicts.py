@@ -128,6 +128,18 @@ def subject(name: str, architecture: str) -> Subject:
     return Subject(name, architecture, "p", "0" * 64, 1, (8, 8), 2, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
+def test_a_rate_is_held_against_its_own_controls_and_not_those_of_another_measure() -> None:
+    """Of 16 objects some background of many changes three; another intervention has a stronger placebo."""
+    weak = finding(200, 1000, noise=20)
+    crossed = {**weak.rates, "some_change": Rate(3, 16, "objects")}
+    found = replace(weak, rates=crossed, controls=("noise_control", "some_change"))
+    assert judge_criterion(AT_MOST, [found])[0].severity == "low"
+    placebos = {"tint": Rate(200, 1000, "images"), "tint_placebo": Rate(20, 1000, "images"),
+                "tiles_placebo": Rate(300, 1000, "images")}  # fmt: skip
+    named = replace(weak, rates=placebos, controls=("tint_placebo", "tiles_placebo"))
+    assert judge_criterion(replace(AT_MOST, rate="universal.tint"), [named])[0].severity == "low"
+
+
 def severity_with(*others: Finding, own: Finding | None = None, architectures: dict[str, str] | None = None) -> str:
     names = architectures or {}
     subjects = [subject(name, names.get(name, name)) for name in ("net", "other", "third")]
