@@ -189,7 +189,9 @@ def _effects(result: SwapResult) -> dict[str, Quantity]:
         found["minimum detectable effect on the margin"] = Quantity(probe.effect.detectable, "logits", meaning)
     if pooled.detectable is not None:
         found["minimum detectable excess"] = Quantity(
-            pooled.detectable, "share of images", "the smallest excess that this many images find with 80 % power"
+            pooled.detectable,
+            "share of images",
+            "the smallest excess over all classes together that this many images find with 80 % power",
         )
     return found
 
@@ -202,7 +204,8 @@ def _class_effects(probe: BackgroundProbe) -> dict[str, Quantity]:
         f"effect on the margin, {name}": Quantity(
             effect.mean,
             "logits",
-            f"of this class alone; permutation p {probe.effect_p_holm[name]:.3g}, corrected by Holm over the classes",
+            f"of this class alone; permutation p {probe.effect_p_holm[name]:.3g}, corrected by Holm over the classes; "
+            "opposite signs say that one background suits any object, not that it stands for a class",
             effect.interval,
         )
         for name, effect in probe.effect_by_class.items()
