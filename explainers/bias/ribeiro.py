@@ -223,7 +223,7 @@ def judge_images(
             "label": [code[int(label)] for label in images.labels],
             "background": list(confounding.backgrounds(images)),
             "usual": np.where(confounding.on_usual(images), "yes", "no"),
-            "prediction": np.where(margins > 0, 0, 1),
+            "prediction": np.where(margins >= 0, 0, 1),  # a tie goes to the first, as argmax has it under swaps
             "margin": margins,
         }
     )

@@ -1,5 +1,6 @@
 """The published experiment, on features whose every value is known."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,19 @@ def test_the_display_is_eight_right_on_usual_and_two_wrong_on_the_other(
     assert set(shown[right]["usual"]) == {"yes"}
     assert sorted(zip(shown[~right]["label"], shown[~right]["background"], strict=True)) == [(0, "grass"), (1, "snow")]
     assert display.rows.tolist() != choose_display(ledger, ("wolf", "husky"), seed=5).rows.tolist()
+
+
+def test_a_tie_is_decided_as_under_swaps_so_that_flips_count_again_from_the_ledger(
+    shortcut: Classifier, balanced: ImageSet
+) -> None:
+    class Undecided(nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(pixels), 2)
+
+    tied, few = dataclasses.replace(shortcut, module=Undecided().eval()), balanced.subset(range(4))
+    ledger = judge_images(tied, few, SNOW_AND_GRASS)
+    swapped = swap_ledger(tied, few.load(), few.load_masks(), few.load(), few.load())
+    assert ledger["prediction"].tolist() == swapped["own"].tolist()
 
 
 def test_where_no_image_shows_the_other_background_the_display_says_so() -> None:
