@@ -58,8 +58,8 @@ def replay_finding(
     clean = column(ledger, "clean")
     rates = {f"file {source}": fooling_rate(clean, column(ledger, entry.column(source))) for source in entry.sources}
     worst = max(entry.sources, key=lambda source: rates[f"file {source}"].share)
-    top, noise = rates[f"file {worst}"], fooling_rate(clean, column(ledger, noise_column(entry.threat)))
-    in_float = fooling_rate(clean, column(ledger, float_column(ledger, entry.column(worst))))
+    judged = float_column(ledger, entry.column(worst)), noise_column(entry.threat)
+    top, (in_float, noise) = rates[f"file {worst}"], (fooling_rate(clean, column(ledger, name)) for name in judged)
     return Finding(
         id=f"transfer/{entry.name}/{target}",
         kind="transfer",
@@ -67,8 +67,7 @@ def replay_finding(
         title=f"Replayed perturbations on {target}",
         claim=(
             f"Of the perturbations read from files ({len(entry.sources)}), {worst} changed the prediction of {target} "
-            f"most often: on {top.successes} of {top.total} held-out images. "
-            "The attacker needs no access to the network."
+            f"most often: on {top.successes} of {top.total} held-out images. It takes no access to the network."
         ),
         knowledge="transfer",
         conditions={

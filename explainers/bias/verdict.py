@@ -112,8 +112,6 @@ class BackgroundProbe:
     says that the background pulls the prediction the usual way.
 
     Attributes:
-        verdict: "uses the confounder" only if every condition is met; otherwise "no evidence found", to be read with
-            `pooled.detectable` and `effect.detectable`.
         conditions: the rule, part by part.
         accuracy: on the image as it is ("own"), on another background of the own kind ("same"), of the other kind
             ("other"), on backgrounds usual for the class ("usual") and on those of the other class ("unusual").
@@ -135,7 +133,6 @@ class BackgroundProbe:
     question: Question
     settings: ProbeSettings
     seed: int
-    verdict: Verdict
     conditions: tuple[Condition, ...]
     accuracy: Mapping[str, Rate]
     background_gap_interval: Interval
@@ -154,6 +151,14 @@ class BackgroundProbe:
     ledger: pd.DataFrame = field(repr=False)
     background_ledger: pd.DataFrame = field(repr=False)
     left_out: int = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """ "uses the confounder" only if every condition is met; otherwise "no evidence found".
+
+        The second is to be read with `pooled.detectable` and `effect.detectable`.
+        """
+        return "uses the confounder" if all(condition.met for condition in self.conditions) else "no evidence found"
 
     @property
     def background_gap(self) -> float:
@@ -203,14 +208,12 @@ def judge(
     effects = _effects(ledger, question, seed=seed, settings=settings)
     by_class = {name: effects[name] for name in question.names if name in effects}
     only, chance, only_p = _background_only(background_ledger)
-    conditions = _conditions(effects[ALL], excess, pooled, artefact, settings)
     return BackgroundProbe(
         classifier=classifier,
         question=question,
         settings=settings,
         seed=seed,
-        verdict="uses the confounder" if all(condition.met for condition in conditions) else "no evidence found",
-        conditions=conditions,
+        conditions=_conditions(effects[ALL], excess, pooled, artefact, settings),
         accuracy=rates,
         background_gap_interval=gap_interval,
         excess=excess,

@@ -297,7 +297,7 @@ def _only_finished(step, work):  # type: ignore[no-untyped-def]  # noqa: ARG001
 
 def test_seeds_and_smaller_epsilons_are_judged_on_the_crafted_networks_alone(job: AuditJob) -> None:
     entries = universal_entries(job)[:1]
-    artefact = {"artefact": {"sha256": "0", "suffix": "", "bytes": 0}}
+    artefact = {"artefact": {"sha256": "0" * 64, "suffix": ".safetensors", "bytes": 0}}
     run = {"deltas": artefact, "history": [[1, 1, 0.5]]}
     crafted = {entries[0].column(source): [run, run] for source in entries[0].sources}
     on_first, on_second = (judged_on(target, entries, crafted, (), {}) for target in ("first", "second"))
