@@ -100,7 +100,10 @@ def networks(kind: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("images", ["cifar10_jpeg", "cifar10_lossless", "nips2017_dev", "imagenet_sample"])
+LONG = [pytest.param(name, marks=pytest.mark.slow) for name in ("nips2017_dev", "imagenet_sample")]
+
+
+@pytest.mark.parametrize("images", ["cifar10_jpeg", "cifar10_lossless", *LONG])
 def test_a_correct_set_up_raises_no_alarm(images: str, workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # How much memory is free is no fault of the set-up.
     monkeypatch.setattr("flows.preflight.capacity.available_memory", lambda _: 10**12)
