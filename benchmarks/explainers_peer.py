@@ -3,7 +3,7 @@
     python benchmarks/explainers_peer.py [PART ...]
 
 PART is one of maps, eigencam, ablation, score, guided; none runs all. ResNet-18 of random weights, layer4, 224 pixels,
-batches of 8 and 1 (Score-CAM: 1, because both sides take images one after the other anyway).
+batches of 8 and 1.
 Prints milliseconds of CPU time an image, the ratio, and the largest difference of the normalised maps. Without the
 peer, ours alone.
 """
@@ -48,12 +48,12 @@ class Subject:
     def targets(self) -> Targets:
         return Targets.of(self.classes)
 
-    def ours(self, explainer: Any) -> Work:
-        return lambda: explainer.explain(self.classifier, self.pixels, self.targets, layer=LAYER)
+    def ours(self, explainer: Any, *, layer: str = LAYER) -> Work:
+        return lambda: explainer.explain(self.classifier, self.pixels, self.targets, layer=layer)
 
-    def peers(self, peer: Any, *names: str) -> Work:
+    def peers(self, peer: Any, *names: str, layer: str = LAYER) -> Work:
         module = copy.deepcopy(self.classifier.module)  # the peer hooks and exchanges parts of what it is given
-        cams = [getattr(peer, name)(module, [module.get_submodule(LAYER)]) for name in names]
+        cams = [getattr(peer, name)(module, [module.get_submodule(layer)]) for name in names]
         scores = [lambda logits, label=label: logits[label] for label in self.classes]
         return lambda: [cam(input_tensor=self.pixels, targets=scores) for cam in cams]
 
@@ -103,17 +103,20 @@ def measure_maps(peer: Any) -> None:
 
 
 def measure_eigencam(peer: Any) -> None:
-    """The whole call, and the decomposition alone, which is where the two differ."""
-    given = subject(8)
-    theirs = given.peers(peer, "EigenCAM") if peer else None
-    compare("EigenCAM, batch 8", given.ours(SinglePassCam("eigencam")), theirs, count=8)
+    """The whole call on layers of every depth, and the decomposition alone, which is where the two differ."""
+    for count in (8, 1):
+        given = subject(count)
+        for layer in ("layer1", "layer2", "layer3", LAYER):
+            theirs = given.peers(peer, "EigenCAM", layer=layer) if peer else None
+            ours = given.ours(SinglePassCam("eigencam"), layer=layer)
+            compare(f"EigenCAM of {layer}, batch {count}", ours, theirs, count=count)
     if peer:
         project = importlib.import_module("pytorch_grad_cam.utils.svd_on_activations").get_2d_projection
         activation = torch.rand(8, 512, 7, 7)
-        ours, stacked = RULES["eigencam"], activation.numpy()
+        decompose, stacked = RULES["eigencam"], activation.numpy()
         compare(
             "EigenCAM's decomposition alone, batch 8",
-            lambda: ours(activation, activation),
+            lambda: decompose(activation, activation),
             lambda: project(stacked),
             count=8,
         )
@@ -172,7 +175,7 @@ def main(parts: list[str]) -> None:
         "ablation": lambda: measure_passes(
             peer, title="Ablation-CAM", explainer=AblationCam(relative=True), name="AblationCAM", counts=(8, 1)
         ),
-        "score": lambda: measure_passes(peer, title="Score-CAM", explainer=ScoreCam(), name="ScoreCAM", counts=(1,)),
+        "score": lambda: measure_passes(peer, title="Score-CAM", explainer=ScoreCam(), name="ScoreCAM", counts=(8, 1)),
         "guided": lambda: measure_guided(peer),
     }
     for part in parts or list(works):

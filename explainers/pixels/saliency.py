@@ -1,5 +1,6 @@
 """Gradients of a score in the pixels: plain, averaged over noise, and through rectifiers with rules of their own."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,16 +16,16 @@ from explainers.pixels.rectifiers import CAUTIONS, Rule
 from wolfhound.classifier import Classifier
 
 
-class PixelMethod:
+class PixelMethod(ABC):
     """What pixel-level explainers share: their maps are their attributions, reduced as stated."""
 
     reduction: ClassVar[Reduction] = "largest"
 
+    @abstractmethod
     def attribute(
         self, classifier: Classifier, pixels: Tensor, targets: Targets | None = None, *, layer: str | None = None
     ) -> Attributions:
         """Return the attributions; every method has its own."""
-        raise NotImplementedError
 
     def explain(
         self, classifier: Classifier, pixels: Tensor, targets: Targets | None = None, *, layer: str | None = None

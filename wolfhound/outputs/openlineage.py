@@ -18,7 +18,7 @@ _NAMESPACE = uuid.UUID("6f1d8f0e-6a0e-5a0e-9a55-3c2f4bbd1a07")
 
 def openlineage(result: Result, *, namespace: str) -> bytes:
     """Return two events, one a line: the start and the end of the audit. Both bear an id that follows from the seal."""
-    producer = f"https://pypi.org/project/wolfhound/{__version__}"
+    producer = f"urn:wolfhound:{__version__}"
     common = {
         "run": {"runId": str(uuid.uuid5(_NAMESPACE, result.seal or result.evidence_sha256))},
         "job": {"namespace": namespace, "name": result.audit},
