@@ -68,7 +68,10 @@ def explanation_sheet(
     headings = list(rows)
     if difference is not None:
         first, second = (_named(rows, name) for name in difference)
-        tiles.append([_signed_tile(photograph, grown[first, column] - grown[second, column]) for column in columns])
+        for_each = [(column, raws[first, column] - raws[second, column]) for column in columns]
+        tiles.append(
+            [_signed_tile(photograph, grown[first, column] - grown[second, column], raw) for column, raw in for_each]
+        )
         headings.append(Heading("difference", f"{first.name} minus {second.name}"))
     shown = [Tile(picture(photograph)), *[None] * (len(tiles) - 1)]
     return Sheet(
@@ -104,11 +107,14 @@ def _heat_tile(photograph: Tensor, grown: Tensor, own: float, top: float) -> Til
     return Tile(shown, f"max {own:.3g}{note}")
 
 
-def _signed_tile(photograph: Tensor, values: Tensor) -> Tile:
-    limit = float(values.abs().max())
-    if limit == 0:
+def _signed_tile(photograph: Tensor, values: Tensor, raw: Tensor) -> Tile:
+    """A difference of maps `[H,W]` on a scale of its own; `raw` is what it was before it was grown to that size."""
+    largest = float(raw.abs().max())
+    if largest == 0:
         return Tile(fade(photograph, torch.zeros_like(values)), "no difference")
-    return Tile(_tinted(photograph, values, limit=limit), f"±{limit:.3g}")
+    limit = _full_scale(raw.abs(), (values.shape[-2], values.shape[-1]))
+    drawn = "" if limit == largest else f", drawn to {limit:.3g}"
+    return Tile(_tinted(photograph, values, limit=limit), f"±{largest:.3g}{drawn}")
 
 
 def _tinted(photograph: Tensor, values: Tensor, *, limit: float) -> NDArray[np.uint8]:
@@ -122,7 +128,7 @@ def _tinted(photograph: Tensor, values: Tensor, *, limit: float) -> NDArray[np.u
 def _scales(difference: bool) -> tuple[Scale, ...]:
     heat = Scale(HEAT, "0", "largest", "Evidence for the class, from 0 to the column's largest value (percent: share "
                  "of it). Each column has units of its own; values below 0 are not drawn.")  # fmt: skip
-    signed = Scale(SIGNED, "minus", "plus", "Difference of the two rows, each picture to its own largest magnitude.")
+    signed = Scale(SIGNED, "minus", "plus", "Difference of the two rows, each picture on a scale of its own.")
     return (heat, signed) if difference else (heat,)
 
 

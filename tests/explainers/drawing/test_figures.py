@@ -164,6 +164,17 @@ def test_outliers_of_a_map_of_pixels_do_not_set_its_scale():
     assert np.array_equal(row[1].picture, fade(photograph, (raw / 2).clamp(max=1)))
 
 
+def test_outliers_do_not_hide_a_difference_of_maps_of_pixels():
+    wolf, husky = torch.zeros(40, 40), torch.zeros(40, 40)
+    wolf[:20], wolf[0, 0] = 2.0, 80.0
+    photograph = torch.full((3, 40, 40), 0.5)
+    sheet = explanation_sheet(photograph, panels_of(wolf, husky), title="t", difference=("wolf", "husky"))
+    assert sheet.tiles[2][1].caption == "±80, drawn to 2"
+    assert not np.array_equal(sheet.tiles[2][1].picture[5, 5], sheet.tiles[2][1].picture[30, 5])
+    strongest, ordinary = sheet.tiles[2][1].picture[0, 0], sheet.tiles[2][1].picture[5, 5]
+    assert np.array_equal(strongest, ordinary)
+
+
 def test_a_peak_between_the_pixels_is_still_the_columns_largest_value():
     raw = torch.zeros(3, 3)
     raw[1, 1] = 5.0
