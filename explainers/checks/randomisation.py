@@ -20,6 +20,9 @@ from explainers.layers import trace
 from explainers.resampling import Effect, mean_effect
 from wolfhound.classifier import Classifier
 
+LEAST_VARYING = 0.5
+"""Share of the maps of randomised networks that must vary: a network that died has no map to be unlike the original."""
+
 
 @dataclass(frozen=True, eq=False)
 class RandomisationCheck:
@@ -31,7 +34,8 @@ class RandomisationCheck:
             the lowest of them), spearman and absolute (means over images of the rank correlation and of its magnitude,
             raw maps), ssim (mean, normalised maps).
         draws: one row an image and draw of the whole network's weights: draw, image (position in the batch), spearman,
-            absolute, chance (mean magnitude against the other images' maps).
+            absolute, chance (mean magnitude against the other images' maps), varies (whether the map of the network
+            without learned weights is more than a constant, which has nothing to correlate with).
         kept: mean rank correlation with every layer randomised, over images and draws. High where a map shows the image
             or a fixed pattern.
         image_specific: mean of absolute - chance. High where a map shows the image with a sign that the weights choose;
@@ -53,14 +57,22 @@ class RandomisationCheck:
     seed: int
 
     @property
+    def decidable(self) -> bool:
+        """Whether enough networks without learned weights still gave maps to compare with."""
+        return float(self.draws["varies"].mean()) >= LEAST_VARYING
+
+    @property
     def passed(self) -> bool:
-        """Whether the map depends on the weights: both intervals lie below the limit."""
-        return max(self.kept.interval.high, self.image_specific.interval.high) < self.limit
+        """Whether the map depends on the weights: both intervals lie below the limit, and not for want of maps."""
+        return self.decidable and max(self.kept.interval.high, self.image_specific.interval.high) < self.limit
 
     @property
     def text(self) -> str:
         """The verdict as it is printed beside a figure."""
         verdict = "the maps depend on the learned weights" if self.passed else "NOT shown to depend on the weights"
+        if not self.decidable:
+            flat = int((~self.draws["varies"]).sum())
+            verdict += f": {flat} of {len(self.draws)} maps of randomised networks are constant"
         kept, specific = self.kept, self.image_specific
         return (
             f"randomisation check: {verdict} (rank correlation kept {kept.mean:.2f} "
@@ -213,7 +225,7 @@ def _draws(
     generator: torch.Generator,
     draws: int,
 ) -> dict[str, pd.DataFrame]:
-    rows: dict[str, list[dict[str, float]]] = {name: [] for name in original}
+    rows: dict[str, list[pd.DataFrame]] = {name: [] for name in original}
     for draw in range(draws):
         copied = replace(classifier, module=copy.deepcopy(classifier.module))
         for layer in (name for group in groups for name in group):
@@ -223,11 +235,10 @@ def _draws(
             every = rank_correlations(original[name].raw[chosen], found[name].raw[chosen])
             size = np.abs(every)
             chance = (size.sum(axis=1) - size.diagonal()) / (len(chosen) - 1)
-            rows[name] += [
-                {"draw": draw, "image": image, "spearman": every[i, i], "absolute": size[i, i], "chance": chance[i]}
-                for i, image in enumerate(chosen)
-            ]
-    return {name: pd.DataFrame(row) for name, row in rows.items()}
+            compared = pd.DataFrame({"draw": draw, "image": chosen, "spearman": every.diagonal()})
+            compared["absolute"], compared["chance"] = size.diagonal(), chance
+            rows[name].append(compared.assign(varies=np.isin(chosen, varied(found[name]))))
+    return {name: pd.concat(tables, ignore_index=True) for name, tables in rows.items()}
 
 
 def _groups(classifier: Classifier, stages: int) -> list[list[str]]:

@@ -72,6 +72,18 @@ class WeightNoise:
         return make_maps(raw, size=(16, 16), layer=layer or "", method=self.name, targets=targets)
 
 
+@dataclass(frozen=True)
+class DiesWith:
+    """Shows the image while the network is `living`, and nothing once another one is asked: a dead network's map."""
+
+    living: int
+    name: str = "dies"
+
+    def explain(self, classifier, pixels, targets=None, *, layer=None):
+        raw = pixels.mean(dim=1) * (weights_seed(classifier) == self.living)
+        return make_maps(raw, size=(16, 16), layer=layer or "", method=self.name, targets=targets)
+
+
 TARGETS = Targets.of([0, 1, 2, 3, 4, 0])
 
 
@@ -101,6 +113,15 @@ def test_an_explainer_that_shows_the_centre_of_every_image_fails():
     assert not found.passed
     assert found.kept.mean == pytest.approx(1)
     assert found.image_specific.mean == pytest.approx(0)
+
+
+def test_a_check_whose_randomised_networks_give_no_map_to_compare_with_is_not_passed():
+    classifier = pooled_classifier()
+    found = check(DiesWith(weights_seed(classifier)), classifier, draws=3)
+    assert found.kept.mean == 0
+    assert not found.decidable
+    assert not found.passed
+    assert "18 of 18 maps of randomised networks are constant" in found.text
 
 
 def test_an_explainer_that_hangs_on_every_weight_passes():
