@@ -317,8 +317,7 @@ def plan_check(plan: Annotated[Path, typer.Argument(help="The audit plan, a YAML
     job = AuditJob(read.source, plan.resolve().parent, Path(), Path(), "")
     check_against_registries(job)
     presentation_of(job.plan.report)
-    parts = ("universal", "replay", "robust", "targeted", "natural", "bias", "inside")
-    counted = ", ".join(f"{len(getattr(read.plan, part))} {part}" for part in parts if getattr(read.plan, part))
+    counted = ", ".join(f"{count} {kind}" for kind, count in read.plan.sections.items())
     typer.echo(
         f"{plan}: a valid plan with {len(read.plan.classifiers)} classifier(s), {len(read.plan.criteria)} criteria and "
         f"these sections: {counted or 'none'}"

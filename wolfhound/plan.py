@@ -160,6 +160,15 @@ class AuditPlan(Section):
         """Names of the audited classifiers, in the plan's order."""
         return tuple(classifier.name for classifier in self.classifiers)
 
+    @property
+    def sections(self) -> dict[str, int]:
+        """How many sections of each kind say what is measured; kinds without one are left out."""
+        attacks = {"universal": self.universal, "replay": self.replay, "robust": self.robust, "targeted": self.targeted}
+        further = {"natural": self.natural, "probes": self.probes, "bias": self.bias, "shortcut": self.shortcut}
+        counts = {kind: len(sections) for kind, sections in {**attacks, **further}.items()}
+        counts |= {"groups": int(self.groups is not None), "hypotheses": int(self.hypotheses is not None)}
+        return {kind: count for kind, count in {**counts, "inside": len(self.inside)}.items() if count}
+
     def chosen(self, names: Names) -> tuple[str, ...]:
         """Return the classifiers that `names` stands for, in the plan's order."""
         return self.classifier_names if names == "all" else tuple(n for n in self.classifier_names if n in names)

@@ -42,6 +42,42 @@ def test_a_folder_may_be_called_by_a_word_that_means_something_elsewhere(name: s
     assert parse(MINIMAL.replace("photos", name)).images.path == Path("/audits") / name  # type: ignore[union-attr]
 
 
+def test_every_kind_of_section_is_counted_where_there_is_one() -> None:
+    """Whatever a plan can hold beside its frame says what is measured, so a new kind cannot be forgotten here."""
+    frame = {
+        *(
+            "wolfhound",
+            "name",
+            "purpose",
+            "organisation",
+            "responsible",
+            "seed",
+            "device",
+            "batch_size",
+            "mixed_precision",
+        ),
+        *(
+            "preflight",
+            "output",
+            "cache",
+            "compare_with",
+            "images",
+            "splits",
+            "classifiers",
+            "criteria",
+            "fixed_on",
+            "report",
+        ),
+    }
+    kinds = [name for name in AuditPlan.model_fields if name not in frame]
+    plan = parse(MINIMAL)
+    assert plan.sections == {}
+    full = plan.model_copy(
+        update={kind: "one" if kind in ("groups", "hypotheses") else ("one", "two") for kind in kinds}
+    )
+    assert full.sections == {kind: 1 if kind in ("groups", "hypotheses") else 2 for kind in kinds}
+
+
 def test_a_weights_name_is_not_taken_for_a_path() -> None:
     plan = parse(MINIMAL.replace("nets/vgg16.pth", "IMAGENET1K_V1"))
     assert plan.classifiers[0].weights == "IMAGENET1K_V1"  # type: ignore[union-attr]
