@@ -21,7 +21,7 @@ from wolfhound.classifier import Classifier
 _AT_ONCE = 50
 """How many neighbours of one image go through the network at a time, and are drawn at a time."""
 
-_HALVINGS = 40
+HALVINGS = 40
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class HopSkipJump:
         jumped = at.clone()
         length = (Threat(norm, 0.0).size(at - trial.pixels[rows]) / math.sqrt(iteration)).to(at.dtype)
         left = torch.arange(len(rows), device=rows.device)
-        for _ in range(_HALVINGS):
+        for _ in range(HALVINGS):
             if not len(left):
                 break
             tried = (at[left] + length[left, None, None, None] * direction[left]).clamp_(0, 1)
