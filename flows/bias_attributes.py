@@ -28,7 +28,7 @@ def probe_attributes(job: AuditJob, section: AttributeBias, name: str, classifie
     attributes = attributes_of(section.table, section.columns, report)
     step = job.step(
         f"bias/{name}",
-        weights=classifier.weights_digest,
+        classifier=classifier.identity,
         images=report.fingerprint,
         attributes=attributes,
         least=section.least_group,

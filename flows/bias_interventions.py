@@ -65,7 +65,7 @@ def probe_interventions(
     settings = [_settings(one) for one in section.sections]
     step = job.step(
         f"bias/{name}",
-        weights=classifier.weights_digest,
+        classifier=classifier.identity,
         images=images.fingerprint,
         interventions=settings,
         section=section.model_dump(mode="json", exclude={"classifiers", "interventions"}),

@@ -120,7 +120,7 @@ def probe_masks(job: AuditJob, section: MaskBias, name: str, classifier_name: st
     question, left_out = _question(section, classifier, sets)
     step = job.step(
         f"bias/{name}",
-        weights=classifier.weights_digest,
+        classifier=classifier.identity,
         probed=sets.probed.fingerprint,
         plates=sets.plates.fingerprint,
         seed=job.seed("bias"),

@@ -119,7 +119,7 @@ def _probe_demonstration(job: AuditJob, entry: BiasEntry, section: Demonstration
     classifier, probed, plates = _demonstrated(job, entry, section, progress)
     step = job.step(
         f"bias/{entry.name}",
-        weights=classifier.weights_digest,
+        classifier=classifier.identity,
         probed=probed.fingerprint,
         plates=plates.fingerprint,
         seed=job.seed("bias"),

@@ -26,11 +26,16 @@ DOUBTED = 64
 def measure_clean(job: AuditJob, name: str, progress: Progress = silent) -> StepValue:
     """Return the clean ledger of one classifier on the report split, and what it is. Done once."""
     classifier, splits = open_classifier(job, name, progress=progress), open_splits(job).splits
-    step = job.step(f"clean/{name}", weights=classifier.weights_digest, report=splits.report.fingerprint)
+    sample = splits.select.subset(range(min(DOUBTED, len(splits.select))))
+    step = job.step(
+        f"clean/{name}",
+        classifier=classifier.identity,
+        report=splits.report.fingerprint,
+        doubted_on=sample.fingerprint,
+    )
 
     def work() -> StepValue:
         placed = classifier.to(job.device)
-        sample = splits.select.subset(range(min(DOUBTED, len(splits.select))))
         doubts = classifier_doubts(placed, sample.load(), torch.from_numpy(sample.labels))
         clean = predict(placed, splits.report, batch_size=batch_size(job), progress=progress)
         ledger = pd.DataFrame({"image": splits.report.hashes, "label": splits.report.labels, "clean": clean})

@@ -48,7 +48,7 @@ def raise_hypotheses(job: AuditJob, name: str, progress: Progress = silent) -> S
     classifier, report = open_classifier(job, name), open_splits(job).splits.report
     step = job.step(
         f"hypotheses/{name}",
-        weights=classifier.weights_digest,
+        classifier=classifier.identity,
         report=report.fingerprint,
         section=section.model_dump(mode="json"),
         seed=job.seed("hypotheses", name),

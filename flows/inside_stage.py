@@ -84,7 +84,7 @@ def look_inside(job: AuditJob, entry: InsideEntry, progress: Progress = silent) 
     classifier, report = open_classifier(job, entry.classifier), open_splits(job).splits.report
     step = job.step(
         f"inside/{entry.name}",
-        weights=classifier.weights_digest,
+        classifier=classifier.identity,
         report=report.fingerprint,
         section=entry.section.model_dump(mode="json"),
         seed=job.seed("inside", entry.name),

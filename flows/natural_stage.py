@@ -85,7 +85,7 @@ def measure_natural(job: AuditJob, entry: NaturalEntry, name: str, progress: Pro
         f"natural/{entry.name}/{name}",
         corruptions={corruption.name: corruption.published[size] for corruption in entry.corruptions},
         severities=entry.section.severities,
-        weights=classifier.weights_digest,
+        classifier=classifier.identity,
         images=images.fingerprint,
         seed=entry.seed,
     )

@@ -49,7 +49,7 @@ def measure_probe(job: AuditJob, entry: ProbeEntry, name: str, progress: Progres
         f"probe/{entry.name}/{name}",
         probe=plugin_origin("wolfhound.probes", section.plugin),
         options=dict(section.options),
-        weights=classifier.weights_digest,
+        classifier=classifier.identity,
         images=images.fingerprint,
         seed=entry.seed,
     )

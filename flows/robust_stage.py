@@ -93,14 +93,15 @@ def attack_robust(job: AuditJob, entry: RobustEntry, name: str, progress: Progre
     """Return the ledger of one classifier under one attack or ensemble, and of the checks of it. Done once."""
     classifier, images = open_classifier(job, name), attacked_images(job, entry.section.images)
     seed = job.seed("robust", entry.name, name)
-    what = entry.section.ensemble or repr(made(job, entry))
+    what, surrogate = entry.section.ensemble or repr(made(job, entry)), entry.section.surrogate
     step = job.step(
         f"robust/{entry.name}/{name}",
         attack=what,
         threat=entry.threat.text,
-        weights=classifier.weights_digest,
+        classifier=classifier.identity,
         images=images.fingerprint,
         seed=seed,
+        **({} if surrogate is None else {"surrogate": open_classifier(job, surrogate).identity}),
         section=entry.section.model_dump(mode="json"),
     )
 
@@ -157,7 +158,7 @@ def _part_step(
         f"robust/{entry.name}/{classifier.name}/{attack.name}",
         attack=repr(attack),
         threat=entry.threat.text,
-        weights=classifier.weights_digest,
+        classifier=classifier.identity,
         images=images.fingerprint,
         seed=seed,
     )

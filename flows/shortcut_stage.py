@@ -123,7 +123,7 @@ def plant_shortcut(job: AuditJob, entry: ShortcutEntry, progress: Progress = sil
     images, network = open_shortcut_images(job, entry, progress), open_classifier(job, entry.section.network)
     step = job.step(
         f"shortcut/{entry.name}",
-        weights=network.weights_digest,
+        network=network.identity,
         training=images.training.fingerprint,
         test=images.test.fingerprint,
         section=entry.section.model_dump(mode="json"),

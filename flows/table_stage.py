@@ -85,7 +85,7 @@ def evaluate(job: AuditJob, target: str, wanted: Mapping[str, Judged], progress:
     step = job.step(
         f"table/{target}",
         judged={name: [one.artefact.sha256, one.threat.text, one.scale] for name, one in sorted(wanted.items())},
-        weights=classifier.weights_digest,
+        classifier=classifier.identity,
         report=report.fingerprint,
         noise=noise_seed,
     )

@@ -126,7 +126,7 @@ def fool(job: AuditJob, entry: TargetedEntry, name: str, progress: Progress = si
         f"targeted/{entry.name}/{name}",
         attack=repr(attack),
         threat=entry.threat.text,
-        weights=classifier.weights_digest,
+        classifier=classifier.identity,
         images=images.fingerprint,
         target=entry.section.target,
         seed=seed,

@@ -172,7 +172,7 @@ def _step(
         f"universal/{entry.name}/{'/'.join(map(str, named))}",
         attack=repr(settled(entry.attack(), splits.craft.size)),
         threat=entry.threat.text,
-        weights=[member.weights_digest for member in members],
+        classifiers=[member.identity for member in members],
         craft=splits.craft.fingerprint,
         select=splits.select.fingerprint,
         seed=seed,

@@ -106,6 +106,16 @@ class Classifier:
         """How many numbers the network learned."""
         return sum(parameter.numel() for parameter in self.module.parameters())
 
+    @property
+    def identity(self) -> str:
+        """SHA-256 (hex) of all that its answers follow from; what it is called and where it came from are not in it.
+
+        Equal weights answer otherwise behind another normalisation or input size, so the digest of the weights alone
+        does not say whether something that was measured still holds.
+        """
+        facts = (self.weights_digest, self.architecture, self.preprocessing, self.class_names, self.gradient_dtype)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
+
     def to(self, device: torch.device | str) -> "Classifier":
         """Return the same classifier with its module moved (in place, as `nn.Module.to` does) to `device`."""
         return replace(self, module=self.module.to(device))

@@ -58,6 +58,18 @@ def test_a_changed_option_redoes_what_depends_on_it_and_names_it(job: AuditJob) 
     assert "it differs in robust.0.options.most_steps" in next(iter(reuse_lines(other)))
 
 
+def test_another_normalisation_redoes_all_that_a_network_was_asked(job: AuditJob) -> None:
+    """The weights are the same, and every answer is another."""
+    lines = job.source.decode().splitlines(keepends=True)
+    (first, _) = (place for place, line in enumerate(lines) if "mean: [0, 0, 0]" in line)
+    lines[first] = lines[first].replace("mean: [0, 0, 0]", "mean: [0.5, 0.5, 0.5]")
+    other = AuditJob("".join(lines).encode(), job.folder, job.root, job.cache, job.command, run_id="mean")
+    ahead = forecast(other)
+    assert not [name for name in ahead.reused if name.partition(": ")[2].startswith("first") or "/first" in name]
+    assert dict(ahead.to_do)["classifier: first"] == "to be done again, changed: classifier"
+    assert "classifier: second" in ahead.reused
+
+
 def test_what_is_judged_waits_for_what_is_crafted(job: AuditJob) -> None:
     to_do = dict(forecast(changed(job, "options: {passes: 2}", "options: {passes: 1}")).to_do)
     assert to_do == {

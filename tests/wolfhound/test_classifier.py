@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
-from wolfhound.classifier import Classifier, Preprocessing
+from wolfhound.classifier import Classifier, Preprocessing, state_digest
 from wolfhound.errors import ModelError
 
 
@@ -207,3 +207,18 @@ def test_a_moved_classifier_is_the_same_in_all_else(linear_classifier: Classifie
     moved = linear_classifier.to("cpu")
     for name in ("name", "class_names", "preprocessing", "weights_digest", "architecture", "provenance"):
         assert getattr(moved, name) == getattr(linear_classifier, name)
+
+
+def test_the_identity_holds_what_answers_follow_from_and_no_name() -> None:
+    module = nn.Conv2d(3, 2, 1)
+    given = Classifier("a", module, ("x", "y"), Preprocessing(), state_digest(module.state_dict()), architecture="conv")
+    assert replace(given, name="b", provenance="elsewhere").identity == given.identity
+    others = [
+        replace(given, preprocessing=Preprocessing(mean=(0.5, 0.5, 0.5))),
+        replace(given, preprocessing=Preprocessing(input_size=(8, 8))),
+        replace(given, class_names=("y", "x")),
+        replace(given, weights_digest="0" * 64),
+        replace(given, architecture="another"),
+        replace(given, gradient_dtype=torch.bfloat16),
+    ]
+    assert len({given.identity, *(other.identity for other in others)}) == 7
