@@ -14,7 +14,7 @@ from explainers.registry import explainer
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
 from flows.bias_masks import first_by_hash
-from flows.bias_steps import packed_finding
+from flows.finding_steps import packed_finding
 from flows.ledgers import csv_bytes
 from flows.pictures import store_image, store_picture
 from flows.steps import StepValue

@@ -10,9 +10,9 @@ from explainers.bias.plates import METHOD, own_plates
 from explainers.bias.probe import LEAST_IMAGES, LEAST_PLATES, ask_about
 from explainers.bias.verdict import ProbeSettings, Question
 from flows.audit_job import AuditJob
-from flows.bias_steps import packed_finding
 from flows.bias_swaps import SwapRequest, measure_swaps, swap_finding
 from flows.bias_tables import fit_of, with_boxes
+from flows.finding_steps import packed_finding
 from flows.opened import once
 from flows.steps import StepValue
 from flows.subject_classifiers import open_classifier

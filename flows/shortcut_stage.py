@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-from pydantic import TypeAdapter
 
 from explainers.bias.grabcut import DilationSensitivity
 from explainers.bias.ribeiro import (
@@ -22,25 +21,24 @@ from explainers.bias.ribeiro import (
 from explainers.bias.swap_flips import SwapFlips
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
+from flows.finding_steps import packed_finding
 from flows.ledgers import csv_bytes
 from flows.shortcut_pictures import display_gallery
 from flows.shortcut_swaps import Swapped, swap_backgrounds
-from flows.steps import StepValue, pack
+from flows.steps import StepValue
 from flows.subject_classifiers import describe, open_classifier
 from wolfhound import demonstration, sources
 from wolfhound.classifier import Classifier
 from wolfhound.counting import Counted, differs, holds, same
 from wolfhound.errors import DataError
-from wolfhound.evidence import Finding, Gallery, Quantity, Subject
+from wolfhound.evidence import Finding, Gallery, Quantity
 from wolfhound.images import ImageSet, check_disjoint
 from wolfhound.plan_shortcut import ShortcutSection
 from wolfhound.progress import Progress, silent
 from wolfhound.statistics import Rate
-from wolfhound.verification import artefacts_of
 
 LEDGER, OFFSETS = "per image", "by mask"
 _TEST_SEED = 3_000_003
-_FINDING, _SUBJECT = TypeAdapter(Finding), TypeAdapter(Subject)
 
 
 @dataclass(frozen=True)
@@ -131,19 +129,9 @@ def plant_shortcut(job: AuditJob, entry: ShortcutEntry, progress: Progress = sil
 
     def work() -> StepValue:
         found = _Planted.plant(job, entry, network.to(job.device), images, progress)
-        finding = found.finding()
-        return {
-            "finding": _FINDING.dump_python(finding, mode="json"),
-            "subject": _SUBJECT.dump_python(describe(found.classifier), mode="json"),
-            "artefacts": [pack(artefact) for artefact in artefacts_of(finding)],
-        }
+        return packed_finding(found.finding(), subject=describe(found.classifier))
 
     return step.once(work)
-
-
-def shortcut_finding(value: StepValue) -> tuple[Subject, Finding]:
-    """Return the subject and the finding that a step recorded."""
-    return _SUBJECT.validate_python(value["subject"]), _FINDING.validate_python(value["finding"])
 
 
 @dataclass(frozen=True, eq=False)

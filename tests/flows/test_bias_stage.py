@@ -18,6 +18,7 @@ from flows.bias_controls import failed_control_criteria
 from flows.bias_masks import mask_sets
 from flows.bias_stage import BiasEntry, bias_entries, bias_findings, check_bias, probe
 from flows.bias_tables import with_boxes
+from flows.finding_steps import packed_finding
 from flows.ledgers import read_csv
 from flows.planning import check_against_registries
 from flows.shortcut_stage import shortcut_entries
@@ -330,18 +331,8 @@ def test_a_bias_section_that_makes_no_sense_is_refused(folder, bias, reason):
 def control(finding: Finding, *, confounding: float, caught: bool, decided: bool = True):
     section = DemonstrationBias(source="demonstration")
     name = "confounded" if confounding > 0.5 else "balanced"
-    value = {
-        "finding": probe_value(replace(finding, id=f"bias/{name}", subject=name)),
-        "caught": caught,
-        "decided": decided,
-    }
+    value = packed_finding(replace(finding, id=f"bias/{name}", subject=name), caught=caught, decided=decided)
     return name, (BiasEntry(name, section, confounding=confounding), value)
-
-
-def probe_value(finding: Finding):
-    from flows.bias_steps import FINDING
-
-    return FINDING.dump_python(finding, mode="json")
 
 
 @pytest.mark.parametrize(("caught", "passed"), [(False, True), (True, False)])
