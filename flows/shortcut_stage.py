@@ -18,7 +18,7 @@ from explainers.bias.ribeiro import (
     judge_images,
     shortcut_classifier,
 )
-from explainers.bias.swap_flips import SwapFlips
+from explainers.bias.verdict import ExcessFlips
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
 from flows.finding_steps import packed_finding
@@ -272,14 +272,19 @@ class _Planted:
     def _quantities(self) -> dict[str, Quantity]:
         if self.swapped is None:
             return {}
-        return {
-            "excess flip rate": _excess(self.swapped.flips),
-            "McNemar p": Quantity(self.swapped.flips.p_value, "p-value", "exact, other background against placebo"),
-        }
+        return _excess(self.swapped.flips)
 
 
-def _excess(flips: SwapFlips) -> Quantity:
-    return Quantity(flips.excess, "share of images", "flips beyond the placebo's, paired", flips.interval)
+def _excess(flips: ExcessFlips) -> dict[str, Quantity]:
+    meaning = "flips beyond the placebo's, paired"
+    found = {
+        "excess flip rate": Quantity(flips.difference, "share of images", meaning, flips.interval),
+        "McNemar p": Quantity(flips.p_value, "p-value", "exact, other background against placebo"),
+    }
+    if flips.detectable is not None:
+        meaning = "the smallest excess that this many images find with 80 % power"
+        found["minimum detectable excess"] = Quantity(flips.detectable, "share of images", meaning)
+    return found
 
 
 def _stays(found: DilationSensitivity) -> str:

@@ -74,6 +74,7 @@ def test_the_planted_shortcut_is_caught_by_the_swap(drawn: tuple[AuditJob, Findi
     excess = finding.quantities["excess flip rate"].interval
     assert excess is not None
     assert excess.low > 0.5
+    assert 0 < finding.quantities["minimum detectable excess"].value < 0.5
     assert finding.rates["flip_rate_placebo"].share < 0.2
 
 
