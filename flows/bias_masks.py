@@ -137,7 +137,7 @@ def probe_masks(job: AuditJob, section: MaskBias, name: str, classifier_name: st
                 tolerated_control_flips=section.tolerated_control_flips, among_classes=section.decide_among == "labels"
             ),
             crossed=section.crossed,
-            shown_per_class=max(1, section.shown // len(question.classes)),
+            shown=section.shown,
         )
         result = measure_swaps(job, classifier, request, progress)
         return packed_finding(swap_finding(job, classifier_name, request, result, _conditions(section, left_out)))

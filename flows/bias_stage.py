@@ -135,7 +135,7 @@ def _probe_demonstration(job: AuditJob, entry: BiasEntry, section: Demonstration
             question=ask_about(classifier, tuple(_USUAL), _USUAL),
             settings=ProbeSettings(),
             crossed=section.crossed,
-            shown_per_class=max(1, section.shown // 2),
+            shown=section.shown,
         )
         result = measure_swaps(job, classifier, request, progress)
         conditions = _conditions(entry, section, classifier.architecture)

@@ -25,7 +25,7 @@ class DemonstrationBias(Section):
         1.0,
         description="share of wolves on snow and huskies on grass in training; several make a study",
     )
-    shown: int = Field(4, ge=1, le=12)
+    shown: int = Field(4, ge=1, le=12, description="images shown at most, as many of each class")
     crossed: int = Field(16, ge=0, description="objects and plates of the crossed design, 0 for none")
     seed: int = Field(1, ge=0)
 
@@ -74,7 +74,7 @@ class MaskBias(Section):
         0.10, lt=1, description="a control flips no more than this, or is no control"
     )
     crossed: int = Field(16, ge=0, description="objects and plates of the crossed design, 0 for none")
-    shown: int = Field(4, ge=1, le=12)
+    shown: int = Field(4, ge=1, le=12, description="images shown at most, as many of each class")
 
     @model_validator(mode="after")
     def _usual_belongs_to_groups(self) -> "MaskBias":
@@ -127,7 +127,7 @@ class InterventionBias(Section):
     decide_among: Among = Field("all", description="all classes, or only the classes of the images (labels)")
     images: int | None = Field(None, ge=20, description="at most so many of the report split")
     tolerated_control_flips: Share = Field(0.10, lt=1, description="a placebo flips no more than this")
-    shown: int = Field(2, ge=0, le=12)
+    shown: int = Field(2, ge=0, le=12, description="images shown at most of each change, as many of each class")
 
     @property
     def sections(self) -> tuple[InterventionSection, ...]:
