@@ -79,8 +79,10 @@ class MaskBias(Section):
     @model_validator(mode="after")
     def _usual_belongs_to_groups(self) -> "MaskBias":
         if (self.kinds == "groups") != bool(self.usual):
+            raise ValueError("expected usual backgrounds exactly where kinds are groups (class: kind)")
+        if self.usual and len(set(self.usual.values())) < 2:
             raise ValueError(
-                "expected usual backgrounds exactly where kinds are groups (class: kind, two kinds or more)"
+                f"expected two kinds of background or more as usual, got {sorted(set(self.usual.values()))}"
             )
         if self.classes != "all" and len(set(self.classes)) < 2:
             raise ValueError(f"expected two different classes or more, got {list(self.classes)}")
