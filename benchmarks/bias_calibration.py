@@ -120,7 +120,7 @@ def measure(confounder: str, rho: float, seed: int, options: argparse.Namespace)
     # Networks that were trained on tinted images are asked about such, balanced, as a held-out set would be.
     coloured = tinted(probed, folder, rho=0.5, seed=3000 + seed) if confounder == "tint" else probed
     reactions = sensitivity_probe(classifier, coloured, tints, seed=seed).reactions
-    evidence = grad_cam_evidence(classifier, probed, plates, probe, checked=0, shown_per_class=1, seed=seed)
+    evidence = grad_cam_evidence(classifier, probed, plates, probe, checked=0, shown=2, seed=seed)
     energy = evidence.energy
     return {
         "confounder": confounder,

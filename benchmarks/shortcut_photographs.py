@@ -69,7 +69,7 @@ def _line(job: AuditJob, section: ShortcutSection, network: Classifier, images: 
     accuracy, bounds = (ledger["prediction"] == ledger["label"]).mean(), flips.interval
     return (
         f"{section.seed:4}  {100 * accuracy:6.1f} %  {flips.other.successes:2}/{flips.other.total}  "
-        f"{flips.placebo.successes:4}/{flips.placebo.total}  {100 * flips.excess:5.1f} [{100 * bounds.low:.1f}, "
+        f"{flips.placebo.successes:4}/{flips.placebo.total}  {100 * flips.difference:5.1f} [{100 * bounds.low:.1f}, "
         f"{100 * bounds.high:.1f}]  {flips.p_value:.1e}  {swapped.sensitivity.stays}"
     )
 

@@ -33,3 +33,10 @@ def dilated(masks: Tensor) -> Tensor:
 def eroded(masks: Tensor) -> Tensor:
     """Return masks `[B,1,H,W]` shrunk by one pixel from all eight directions; the image's border does not count."""
     return -functional.max_pool2d(-masks, kernel_size=3, stride=1, padding=1)
+
+
+def grown(masks: Tensor, pixels: int) -> Tensor:
+    """Return masks `[B,1,H,W]` grown by that many pixels on every side; shrunk where it is negative."""
+    for _ in range(abs(pixels)):
+        masks = dilated(masks) if pixels > 0 else eroded(masks)
+    return masks

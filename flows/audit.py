@@ -19,10 +19,11 @@ from flows.clean_stage import clean_finding, stored_doubts
 from flows.comparing import earlier_of, record_comparison
 from flows.conclusion import conclude, image_records
 from flows.environment import machine, packages, versions
+from flows.finding_steps import finding_of, subject_of
 from flows.gradient_check import check_opened
 from flows.group_stage import check_groups, group_findings
-from flows.hypothesis_stage import hypothesis_finding, hypothesis_names
-from flows.inside_stage import check_layers, inside_entries, inside_finding
+from flows.hypothesis_stage import hypothesis_names
+from flows.inside_stage import check_layers, inside_entries
 from flows.ledgers import csv_bytes
 from flows.natural_stage import natural_entries, natural_finding
 from flows.planning import check_against_registries
@@ -34,7 +35,7 @@ from flows.robust_findings import robust_finding
 from flows.robust_stage import robust_entries
 from flows.run_folder import locked, sweep
 from flows.shared_crafting import check_shareable
-from flows.shortcut_stage import open_shortcut_images, shortcut_entries, shortcut_finding
+from flows.shortcut_stage import open_shortcut_images, shortcut_entries
 from flows.steps import StepValue
 from flows.subject_classifiers import classes_of, describe, layout_of, open_classifier, open_loadable, precision_of
 from flows.targeted_stage import targeted_entries, targeted_finding
@@ -151,7 +152,8 @@ def conduct(
     doubts = {name: stored_doubts(found["classifier", name]) for name in names}
     results = UniversalResults(crafted, ledgers, doubts)
     bias = bias_findings({entry.name: (entry, found["bias", entry.name]) for entry in bias_entries(job)})
-    planted = [shortcut_finding(found["shortcut", entry.name]) for entry in shortcut_entries(job)]
+    shortcuts = [found["shortcut", entry.name] for entry in shortcut_entries(job)]
+    planted = [(subject_of(value), finding_of(value)) for value in shortcuts]
     findings = [
         *(clean_finding(job, name, found["classifier", name]) for name in names),
         *_universal(job, results, read),
@@ -159,13 +161,12 @@ def conduct(
         *(finding for _, finding in bias),
         *(finding for _, finding in planted),
         *group_findings(job, results, targeted_values(job, found)),
-        *(hypothesis_finding(found["hypotheses", name]) for name in hypothesis_names(job)),
-        *(inside_finding(found["inside", entry.name]) for entry in inside_entries(job)),
+        *(finding_of(found["hypotheses", name]) for name in hypothesis_names(job)),
+        *(finding_of(found["inside", entry.name]) for entry in inside_entries(job)),
     ]
     subjects = (
         *(describe(open_classifier(job, name)) for name in names),
-        *(subject for subject, _ in bias if subject is not None),
-        *(subject for subject, _ in planted),
+        *(subject for subject, _ in (*bias, *planted) if subject is not None),
     )
     tables = (
         *(cross_architecture_table(job, entry, results) for entry in universal_entries(job)),

@@ -5,9 +5,9 @@ import pandas as pd
 
 from explainers.bias.groups import GroupReport, group_report
 from flows.audit_job import AuditJob
-from flows.bias_steps import packed_finding
 from flows.bias_tables import attributes_of
 from flows.clean_stage import measure_clean
+from flows.finding_steps import packed_finding
 from flows.ledgers import csv_bytes, read_csv
 from flows.steps import StepValue, unpack
 from flows.subject_classifiers import open_classifier

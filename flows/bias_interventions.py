@@ -14,7 +14,7 @@ from explainers.registry import explainer
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
 from flows.bias_masks import first_by_hash
-from flows.bias_steps import packed_finding
+from flows.finding_steps import packed_finding
 from flows.ledgers import csv_bytes
 from flows.pictures import store_image, store_picture
 from flows.steps import StepValue
@@ -231,11 +231,12 @@ def _galleries(
     """Return for each intervention pictures as they are, changed and under the placebo, each with its Grad-CAM."""
     if not section.shown:
         return ()
-    rows = sample_evidence(found.ledger, per_class=1, seed=job.seed("bias"))
-    rows = np.sort(np.random.default_rng([job.seed("bias"), 13]).permutation(rows)[: section.shown])
+    per_class = max(1, section.shown // found.ledger["label"].nunique())
+    rows = sample_evidence(found.ledger, per_class=per_class, most=section.shown, seed=job.seed("bias"))
     pixels, hashes = images.load(rows), tuple(images.hashes[i] for i in rows)
     note = "Grad-CAM of the predicted class is a correlate, not a cause: it illustrates, the intervention decides."
-    chosen = f"{len(rows)} images, of as many classes, drawn uniformly at random (seed {job.seed('bias')}); what the "
+    chosen = f"{len(rows)} images, as many of each class as there was room for, drawn uniformly at random "
+    chosen += f"(seed {job.seed('bias')}); what the "
     chosen += "classifier predicts plays no part in it"
     galleries = []
     for name, change in changes.items():

@@ -10,9 +10,9 @@ from explainers.bias.plates import METHOD, own_plates
 from explainers.bias.probe import LEAST_IMAGES, LEAST_PLATES, ask_about
 from explainers.bias.verdict import ProbeSettings, Question
 from flows.audit_job import AuditJob
-from flows.bias_steps import packed_finding
 from flows.bias_swaps import SwapRequest, measure_swaps, swap_finding
 from flows.bias_tables import fit_of, with_boxes
+from flows.finding_steps import packed_finding
 from flows.opened import once
 from flows.steps import StepValue
 from flows.subject_classifiers import open_classifier
@@ -29,11 +29,10 @@ from wolfhound.progress import Progress
 
 @dataclass(frozen=True, eq=False)
 class Sets:
-    """What is probed: images with masks and kinds of background, plates of those kinds, and what was left out why."""
+    """What is probed: images with masks and kinds of background, and plates of those kinds."""
 
     probed: ImageSet
     plates: ImageSet
-    left_out: str
 
 
 def first_by_hash(images: ImageSet, count: int | None) -> ImageSet:
@@ -58,7 +57,7 @@ def mask_sets(job: AuditJob, section: MaskBias, progress: Progress) -> Sets:
         images = replace(images, groups=tuple(images.class_names[label] for label in images.labels))
     elif images.groups is None:
         raise DataError(f"{images.name}: has no groups (add a column group, or let kinds be classes)")
-    return Sets(images, _plates(job, section, images, progress), "")
+    return Sets(images, _plates(job, section, images, progress))
 
 
 def _plates(job: AuditJob, section: MaskBias, images: ImageSet, progress: Progress) -> ImageSet:
@@ -76,7 +75,7 @@ def _question(section: MaskBias, classifier: Classifier, sets: Sets) -> tuple[Qu
     """Return the question, and in words which classes it leaves out for want of images or plates.
 
     Raises:
-        DataError: a class that does not exist, or fewer than two that can be asked about.
+        DataError: a class that does not exist, or too few that can be asked about: all on one kind of background.
     """
     names = classifier.class_names
     kind_of = {name: section.usual.get(name, name) for name in names} if section.kinds == "groups" else None
@@ -92,10 +91,11 @@ def _question(section: MaskBias, classifier: Classifier, sets: Sets) -> tuple[Qu
         label: kind for label, kind in usual.items() if images[label] >= LEAST_IMAGES and plates[kind] >= LEAST_PLATES
     }
     short = [names[label] for label in usual if label not in enough and (section.classes != "all" or images[label])]
-    if len(enough) < 2 or (short and section.classes != "all"):
+    if len(set(enough.values())) < 2 or (short and section.classes != "all"):
         raise DataError(
-            f"{sets.probed.name}: expected two classes or more with {LEAST_IMAGES} images and {LEAST_PLATES} plates of "
-            f"their kind, got too few for {', '.join(short) or 'all'} (enlarge the report split, or give plates)"
+            f"{sets.probed.name}: expected classes on two kinds of background or more, with {LEAST_IMAGES} images and "
+            f"{LEAST_PLATES} plates of their kind each, got too few for {', '.join(short) or 'all'} (enlarge the "
+            "report split, or give plates)"
         )
     words = f"; left out, with too few images or plates: {', '.join(short)}" if short else ""
     return ask_about(classifier, tuple(enough), enough), words
@@ -137,7 +137,7 @@ def probe_masks(job: AuditJob, section: MaskBias, name: str, classifier_name: st
                 tolerated_control_flips=section.tolerated_control_flips, among_classes=section.decide_among == "labels"
             ),
             crossed=section.crossed,
-            shown_per_class=max(1, section.shown // len(question.classes)),
+            shown=section.shown,
         )
         result = measure_swaps(job, classifier, request, progress)
         return packed_finding(swap_finding(job, classifier_name, request, result, _conditions(section, left_out)))

@@ -2,7 +2,7 @@
 
 from explainers.bias.nuisance import FEATURES, NuisanceProbe, nuisance_probe
 from flows.audit_job import AuditJob
-from flows.bias_steps import packed_finding
+from flows.finding_steps import packed_finding
 from flows.ledgers import csv_bytes
 from flows.steps import StepValue
 from flows.subject_images import open_splits

@@ -15,10 +15,10 @@ from flows.bias_controls import CONTROL_FAILED
 from flows.bias_interventions import probe_interventions
 from flows.bias_masks import check_masks, probe_masks
 from flows.bias_nuisance import probe_nuisance
-from flows.bias_steps import FINDING, SUBJECT, packed_finding
 from flows.bias_swap_numbers import USES
 from flows.bias_swaps import SwapRequest, measure_swaps, swap_finding
 from flows.bias_tables import attributes_of
+from flows.finding_steps import finding_of, packed_finding, subject_of
 from flows.steps import StepValue
 from flows.subject_classifiers import describe
 from flows.subject_images import open_splits
@@ -135,14 +135,14 @@ def _probe_demonstration(job: AuditJob, entry: BiasEntry, section: Demonstration
             question=ask_about(classifier, tuple(_USUAL), _USUAL),
             settings=ProbeSettings(),
             crossed=section.crossed,
-            shown_per_class=max(1, section.shown // 2),
+            shown=section.shown,
         )
         result = measure_swaps(job, classifier, request, progress)
         conditions = _conditions(entry, section, classifier.architecture)
         finding = swap_finding(job, entry.name, request, result, conditions)
-        subject = SUBJECT.dump_python(describe(classifier), mode="json")
         caught = result.probe.verdict == USES
-        return packed_finding(finding, subject=subject, caught=caught, decided=caught or result.probe.controls_null)
+        decided = caught or result.probe.controls_null
+        return packed_finding(finding, subject=describe(classifier), caught=caught, decided=decided)
 
     return step.once(work)
 
@@ -196,12 +196,11 @@ def bias_findings(values: Mapping[str, tuple[BiasEntry, StepValue]]) -> list[tup
     doubt = Doubt(CONTROL_FAILED, f"the audit's own control failed: {', '.join(failed)}")
     found: list[tuple[Subject | None, Finding]] = []
     for entry, value in values.values():
-        finding = FINDING.validate_python(value["finding"])
+        finding = finding_of(value)
         by_swap = isinstance(entry.section, DemonstrationBias | MaskBias | InterventionBias)
         doubts = (*finding.doubts, doubt) if failed and by_swap else finding.doubts
         finding = replace(finding, doubts=doubts)
-        subject = SUBJECT.validate_python(value["subject"]) if value.get("subject") else None
-        found.append((subject, _with_controls(finding, values) if by_swap else finding))
+        found.append((subject_of(value), _with_controls(finding, values) if by_swap else finding))
     return found
 
 

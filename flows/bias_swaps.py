@@ -43,8 +43,7 @@ class SwapRequest:
     question: Question
     settings: ProbeSettings
     crossed: int
-    shown_per_class: int
-    measured_per_class: int = 50
+    shown: int
 
 
 def measure_swaps(job: AuditJob, classifier: Classifier, request: SwapRequest, progress: Progress) -> SwapResult:
@@ -66,8 +65,7 @@ def measure_swaps(job: AuditJob, classifier: Classifier, request: SwapRequest, p
         request.probed,
         request.plates,
         probe,
-        shown_per_class=request.shown_per_class,
-        measured_per_class=request.measured_per_class,
+        shown=request.shown,
         seed=seed,
         progress=progress,
     )

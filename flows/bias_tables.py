@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +32,7 @@ def rows_of(table: Path, columns: Sequence[str], images: ImageSet) -> list[Mappi
     """
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
+            reader = csv.DictReader(stream, restval="", strict=True)
             heading = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = heading
             rows = list(reader)
@@ -62,11 +63,13 @@ def attributes_of(table: Path | None, columns: Sequence[str], images: ImageSet) 
     if unknown and table is None:
         raise DataError(f"{images.name}: expected a table with {unknown} (the images themselves have {list(own)})")
     rows = rows_of(table, unknown, images) if table is not None else []
-    found = own | {name: [(row[name] or "").strip() for row in rows] for name in unknown}
+    found = own | {name: [row[name].strip() for row in rows] for name in unknown}
     empty = [f"{name}: {sum(not value for value in found[name])} images without a value" for name in columns
              if not all(found[name])]  # fmt: skip
     if empty:
-        raise DataError(fault_list(f"{table}: expected a value for every image (write unknown, if it is):", empty))
+        raise DataError(
+            fault_list(f"{table or images.name}: expected a value for every image (write unknown, if it is):", empty)
+        )
     return {name: found[name] for name in columns}
 
 
@@ -107,6 +110,8 @@ def _box_mask(path: Path, box: list[float], fit: sources.Fit, size: tuple[int, i
         width, height = picture.size
         if fit.upright and picture.getexif().get(0x0112) in _TURNED:
             width, height = height, width
+    if not all(map(math.isfinite, box)):
+        raise DataError(f"expected finite numbers, got {box}")
     left, top, right, bottom = (round(value) for value in box)
     if not (left < right and top < bottom):
         raise DataError(f"expected x0 < x1 and y0 < y1, got {box}")

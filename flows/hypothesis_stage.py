@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from explainers.base import Maps, Targets, explain_in_batches
 from explainers.bias.hypotheses import LABEL, MapClusters, cluster_ledger, map_clusters
@@ -19,9 +18,10 @@ from explainers.registry import explainer
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
 from flows.explaining import scores
+from flows.finding_steps import packed_finding
 from flows.ledgers import csv_bytes
 from flows.pictures import store_picture
-from flows.steps import StepValue, pack
+from flows.steps import StepValue
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
 from wolfhound.classifier import Classifier
@@ -29,11 +29,9 @@ from wolfhound.evidence import Finding, Gallery, Picture, Quantity
 from wolfhound.images import ImageSet
 from wolfhound.plan_hypotheses import HypothesesSection
 from wolfhound.progress import Progress, silent
-from wolfhound.verification import artefacts_of
 
 ATTRIBUTES, CLUSTERS = "attributes per image", "clusters"
 SHOWN_SLICES = 3
-_FINDING = TypeAdapter(Finding)
 
 
 def hypothesis_names(job: AuditJob) -> tuple[str, ...]:
@@ -55,18 +53,9 @@ def raise_hypotheses(job: AuditJob, name: str, progress: Progress = silent) -> S
     )
 
     def work() -> StepValue:
-        finding = _Search.run(job, section, name, classifier.to(job.device), report, progress).finding()
-        return {
-            "finding": _FINDING.dump_python(finding, mode="json"),
-            "artefacts": [pack(artefact) for artefact in artefacts_of(finding)],
-        }
+        return packed_finding(_Search.run(job, section, name, classifier.to(job.device), report, progress).finding())
 
     return step.once(work)
-
-
-def hypothesis_finding(value: StepValue) -> Finding:
-    """Return the finding that a step recorded."""
-    return _FINDING.validate_python(value["finding"])
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import TypeAdapter
 from torch import Tensor
 
 from explainers.base import Maps, Targets
@@ -20,9 +19,10 @@ from explainers.hooks import find_layer
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
 from flows.explaining import CHECKED_AT_MOST, Key, check_maps, maps_of, scores
+from flows.finding_steps import packed_finding
 from flows.inside_pictures import filters_gallery, maps_gallery, patches_gallery
 from flows.ledgers import csv_bytes
-from flows.steps import StepValue, pack
+from flows.steps import StepValue
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
 from wolfhound.classifier import Classifier
@@ -33,13 +33,11 @@ from wolfhound.images import ImageSet
 from wolfhound.plan import DemonstrationClassifier, InsideSection
 from wolfhound.progress import Progress, silent
 from wolfhound.statistics import Rate
-from wolfhound.verification import artefacts_of
 
 STEPS = 16
 """Steps of deletion and insertion."""
 
 SCORES = "scores per image"
-_FINDING = TypeAdapter(Finding)
 
 
 @dataclass(frozen=True)
@@ -91,18 +89,9 @@ def look_inside(job: AuditJob, entry: InsideEntry, progress: Progress = silent) 
     )
 
     def work() -> StepValue:
-        finding = _Look(job, entry, classifier.to(job.device), report, progress).finding()
-        return {
-            "finding": _FINDING.dump_python(finding, mode="json"),
-            "artefacts": [pack(artefact) for artefact in artefacts_of(finding)],
-        }
+        return packed_finding(_Look(job, entry, classifier.to(job.device), report, progress).finding())
 
     return step.once(work)
-
-
-def inside_finding(value: StepValue) -> Finding:
-    """Return the finding that a step recorded."""
-    return _FINDING.validate_python(value["finding"])
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-from pydantic import TypeAdapter
 
 from explainers.bias.grabcut import DilationSensitivity
 from explainers.bias.ribeiro import (
@@ -19,28 +18,27 @@ from explainers.bias.ribeiro import (
     judge_images,
     shortcut_classifier,
 )
-from explainers.bias.swap_flips import SwapFlips
+from explainers.bias.verdict import ExcessFlips
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
+from flows.finding_steps import packed_finding
 from flows.ledgers import csv_bytes
 from flows.shortcut_pictures import display_gallery
 from flows.shortcut_swaps import Swapped, swap_backgrounds
-from flows.steps import StepValue, pack
+from flows.steps import StepValue
 from flows.subject_classifiers import describe, open_classifier
 from wolfhound import demonstration, sources
 from wolfhound.classifier import Classifier
 from wolfhound.counting import Counted, differs, holds, same
 from wolfhound.errors import DataError
-from wolfhound.evidence import Finding, Gallery, Quantity, Subject
+from wolfhound.evidence import Finding, Gallery, Quantity
 from wolfhound.images import ImageSet, check_disjoint
 from wolfhound.plan_shortcut import ShortcutSection
 from wolfhound.progress import Progress, silent
 from wolfhound.statistics import Rate
-from wolfhound.verification import artefacts_of
 
 LEDGER, OFFSETS = "per image", "by mask"
 _TEST_SEED = 3_000_003
-_FINDING, _SUBJECT = TypeAdapter(Finding), TypeAdapter(Subject)
 
 
 @dataclass(frozen=True)
@@ -131,19 +129,9 @@ def plant_shortcut(job: AuditJob, entry: ShortcutEntry, progress: Progress = sil
 
     def work() -> StepValue:
         found = _Planted.plant(job, entry, network.to(job.device), images, progress)
-        finding = found.finding()
-        return {
-            "finding": _FINDING.dump_python(finding, mode="json"),
-            "subject": _SUBJECT.dump_python(describe(found.classifier), mode="json"),
-            "artefacts": [pack(artefact) for artefact in artefacts_of(finding)],
-        }
+        return packed_finding(found.finding(), subject=describe(found.classifier))
 
     return step.once(work)
-
-
-def shortcut_finding(value: StepValue) -> tuple[Subject, Finding]:
-    """Return the subject and the finding that a step recorded."""
-    return _SUBJECT.validate_python(value["subject"]), _FINDING.validate_python(value["finding"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,14 +272,19 @@ class _Planted:
     def _quantities(self) -> dict[str, Quantity]:
         if self.swapped is None:
             return {}
-        return {
-            "excess flip rate": _excess(self.swapped.flips),
-            "McNemar p": Quantity(self.swapped.flips.p_value, "p-value", "exact, other background against placebo"),
-        }
+        return _excess(self.swapped.flips)
 
 
-def _excess(flips: SwapFlips) -> Quantity:
-    return Quantity(flips.excess, "share of images", "flips beyond the placebo's, paired", flips.interval)
+def _excess(flips: ExcessFlips) -> dict[str, Quantity]:
+    meaning = "flips beyond the placebo's, paired"
+    found = {
+        "excess flip rate": Quantity(flips.difference, "share of images", meaning, flips.interval),
+        "McNemar p": Quantity(flips.p_value, "p-value", "exact, other background against placebo"),
+    }
+    if flips.detectable is not None:
+        meaning = "the smallest excess that this many images find with 80 % power"
+        found["minimum detectable excess"] = Quantity(flips.detectable, "share of images", meaning)
+    return found
 
 
 def _stays(found: DilationSensitivity) -> str:

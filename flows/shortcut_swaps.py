@@ -16,7 +16,8 @@ from explainers.bias.grabcut import (
     plates_without_objects,
 )
 from explainers.bias.ribeiro import Confounding
-from explainers.bias.swap_flips import SwapFlips, count_flips, swap_ledger
+from explainers.bias.swap_flips import swap_flips, swap_ledger
+from explainers.bias.verdict import ExcessFlips
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
 from wolfhound import demonstration
@@ -39,7 +40,7 @@ class Swapped:
         how: in words.
     """
 
-    flips: SwapFlips
+    flips: ExcessFlips
     ledger: pd.DataFrame = field(repr=False)
     sensitivity: DilationSensitivity | None
     how: str
@@ -65,17 +66,17 @@ def swap_backgrounds(
     masks, pixels = masks[torch.from_numpy(usable)], pixels[torch.from_numpy(usable)]
     plates = plates_without_objects(pixels, masks)
 
-    def measure(changed: Tensor, rows: NDArray[np.int64]) -> SwapFlips:
+    def measure(changed: Tensor, rows: NDArray[np.int64]) -> ExcessFlips:
         chosen = torch.from_numpy(rows)
         parts = (pixels[chosen], changed, plates[same[rows]], plates[other[rows]])
-        return count_flips(swap_ledger(classifier, *parts, batch_size=batch_size(job)))
+        return swap_flips(swap_ledger(classifier, *parts, batch_size=batch_size(job)))
 
     ledger = swap_ledger(classifier, pixels, masks, plates[same], plates[other], batch_size=batch_size(job))
     how += (
         f" on {len(usable)} of {len(images)} images; plates are other images of the same or the other class with their "
         "object painted over (Telea 2004); what a mask missed of an object stays on its plate"
     )
-    flips = count_flips(ledger)
+    flips = swap_flips(ledger)
     return Swapped(flips, _in_order(ledger, usable, len(images)), dilation_sensitivity(measure, masks), how)
 
 
@@ -95,7 +96,7 @@ def _on_drawn_plates(job: AuditJob, section: ShortcutSection, classifier: Classi
     parts = (images.load(), images.load_masks(), plates.load(same), plates.load(other))
     ledger = swap_ledger(classifier, *parts, batch_size=batch_size(job))
     every, how = np.arange(len(images)), f"drawn masks and object-free plates, {PLATES} of each kind"
-    return Swapped(count_flips(ledger), _in_order(ledger, every, len(images)), None, how)
+    return Swapped(swap_flips(ledger), _in_order(ledger, every, len(images)), None, how)
 
 
 def _in_order(ledger: pd.DataFrame, rows: NDArray[np.int64], count: int) -> pd.DataFrame:

@@ -25,7 +25,7 @@ class DemonstrationBias(Section):
         1.0,
         description="share of wolves on snow and huskies on grass in training; several make a study",
     )
-    shown: int = Field(4, ge=1, le=12)
+    shown: int = Field(4, ge=1, le=12, description="images shown at most, as many of each class")
     crossed: int = Field(16, ge=0, description="objects and plates of the crossed design, 0 for none")
     seed: int = Field(1, ge=0)
 
@@ -74,13 +74,15 @@ class MaskBias(Section):
         0.10, lt=1, description="a control flips no more than this, or is no control"
     )
     crossed: int = Field(16, ge=0, description="objects and plates of the crossed design, 0 for none")
-    shown: int = Field(4, ge=1, le=12)
+    shown: int = Field(4, ge=1, le=12, description="images shown at most, as many of each class")
 
     @model_validator(mode="after")
     def _usual_belongs_to_groups(self) -> "MaskBias":
         if (self.kinds == "groups") != bool(self.usual):
+            raise ValueError("expected usual backgrounds exactly where kinds are groups (class: kind)")
+        if self.usual and len(set(self.usual.values())) < 2:
             raise ValueError(
-                "expected usual backgrounds exactly where kinds are groups (class: kind, two kinds or more)"
+                f"expected two kinds of background or more as usual, got {sorted(set(self.usual.values()))}"
             )
         if self.classes != "all" and len(set(self.classes)) < 2:
             raise ValueError(f"expected two different classes or more, got {list(self.classes)}")
@@ -127,7 +129,7 @@ class InterventionBias(Section):
     decide_among: Among = Field("all", description="all classes, or only the classes of the images (labels)")
     images: int | None = Field(None, ge=20, description="at most so many of the report split")
     tolerated_control_flips: Share = Field(0.10, lt=1, description="a placebo flips no more than this")
-    shown: int = Field(2, ge=0, le=12)
+    shown: int = Field(2, ge=0, le=12, description="images shown at most of each change, as many of each class")
 
     @property
     def sections(self) -> tuple[InterventionSection, ...]:

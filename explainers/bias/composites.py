@@ -33,8 +33,8 @@ class Parts:
 
 
 Composite = Callable[[Parts], Tensor]
-STRONGEST, BISECTIONS = 64.0, 28
-"""Deviation of the strongest noise, which leaves next to no pixel between 0 and 1, and steps down to 2e-7."""
+STRONGEST, BISECTIONS = 64.0, 30
+"""Deviation of the strongest noise, which leaves next to no pixel between 0 and 1, and steps down to 6e-8."""
 
 
 def composites(settings: ProbeSettings, *, seed: int) -> dict[str, Composite]:
@@ -72,17 +72,24 @@ def _noise(strength: float, *, seed: int, on_object: bool) -> Composite:
     def composite(parts: Parts) -> Tensor:
         drawn = gaussian_noise(parts.hashes, parts.images[0].numel(), seed=seed).view_as(parts.images)
         places = (parts.masks, 1 - parts.masks)
-        fits = [_norms(_noisy(parts.images, drawn * where, STRONGEST) - parts.images) for where in places]
-        wanted = torch.minimum(*fits).clamp(max=strength * parts.images[0].numel() ** 0.5)
-        noise = drawn * places[0 if on_object else 1]
-        low, high = torch.zeros_like(wanted), torch.full_like(wanted, STRONGEST)
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            reached = _norms(_noisy(parts.images, noise, middle) - parts.images)
-            low, high = torch.where(reached < wanted, middle, low), torch.where(reached < wanted, high, middle)
-        return _noisy(parts.images, noise, low)
+        fits = [norms(_noisy(parts.images, drawn * where, STRONGEST) - parts.images) for where in places]
+        wanted = torch.minimum(*fits).clamp(max=strength)
+        return with_noise(parts.images, drawn * places[0 if on_object else 1], wanted)
 
     return composite
+
+
+def with_noise(images: Tensor, noise: Tensor, wanted: Tensor) -> Tensor:
+    """Return images `[B,3,H,W]` with noise whose `norms` after clipping to [0, 1] are `wanted` `[B]`.
+
+    Its strength is found by bisection. Where even the strongest noise that fits in [0, 1] is smaller, that is used.
+    """
+    low, high = torch.zeros_like(wanted), torch.full_like(wanted, STRONGEST)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        reached = norms(_noisy(images, noise, middle) - images)
+        low, high = torch.where(reached < wanted, middle, low), torch.where(reached < wanted, high, middle)
+    return _noisy(images, noise, low)
 
 
 def _noisy(images: Tensor, noise: Tensor, scale: Tensor | float) -> Tensor:
@@ -90,8 +97,9 @@ def _noisy(images: Tensor, noise: Tensor, scale: Tensor | float) -> Tensor:
     return (images + noise * factor).clamp(0, 1)
 
 
-def _norms(difference: Tensor) -> Tensor:
-    found: Tensor = torch.linalg.vector_norm(difference.flatten(1), dim=1)
+def norms(difference: Tensor) -> Tensor:
+    """Return the L2 norm of each image's difference, divided by that of an image of ones: a root mean square, `[B]`."""
+    found: Tensor = torch.linalg.vector_norm(difference.flatten(1), dim=1) / difference[0].numel() ** 0.5
     return found
 
 

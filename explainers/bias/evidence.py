@@ -96,10 +96,10 @@ class BiasEvidence:
     check: RandomisationCheck | None
 
 
-def sample_evidence(ledger: pd.DataFrame, *, per_class: int, seed: int) -> NDArray[np.int64]:
+def sample_evidence(ledger: pd.DataFrame, *, per_class: int, most: int, seed: int) -> NDArray[np.int64]:
     """Return ledger rows: of each label `per_class` rows drawn uniformly without replacement (all, where fewer).
 
-    Whether a prediction flipped plays no part in the draw.
+    Where these are more than `most`, so many of them, drawn likewise. Whether a prediction flipped plays no part.
     """
     rng = np.random.default_rng([seed, 3])
     labels = ledger["label"].to_numpy()
@@ -107,7 +107,8 @@ def sample_evidence(ledger: pd.DataFrame, *, per_class: int, seed: int) -> NDArr
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         drawn.append(np.sort(rng.permutation(members)[:per_class]))
-    return np.concatenate(drawn).astype(np.int64)
+    rows = np.concatenate(drawn).astype(np.int64)
+    return np.sort(np.random.default_rng([seed, 13]).permutation(rows)[:most]) if len(rows) > most else rows
 
 
 def grad_cam_evidence(
@@ -116,8 +117,9 @@ def grad_cam_evidence(
     backgrounds: ImageSet,
     probe: BackgroundProbe,
     *,
-    shown_per_class: int = 3,
+    shown: int = 6,
     measured_per_class: int = 50,
+    measured: int = 400,
     checked: int = 8,
     seed: int,
     explainer: Explainer | None = None,
@@ -135,8 +137,9 @@ def grad_cam_evidence(
         classifier: left exactly as found.
         foregrounds, backgrounds: the sets that the probe was run on.
         probe: whose ledger is drawn from and whose composites are made again.
-        shown_per_class: exhibits of each class, drawn from the measured ones.
-        measured_per_class: images of each class whose energy is measured.
+        shown: exhibits at most, drawn from the measured ones, as many of each class as of every other.
+        measured_per_class: images of each class whose energy is measured, `measured` of all classes together at most:
+            their composites and maps are in memory at once.
         checked: measured images whose maps are held against those of the network with shuffled weights; 0 for none.
         seed: of the draws, the permutation null and the shuffling.
         explainer: Grad-CAM unless another is given; layer: the explainer's default unless named.
@@ -145,7 +148,7 @@ def grad_cam_evidence(
     Raises:
         DataError: sets that do not hold the probe's images; ModelError: no layer to explain.
     """
-    rows = sample_evidence(probe.ledger, per_class=measured_per_class, seed=seed)
+    rows = sample_evidence(probe.ledger, per_class=measured_per_class, most=measured, seed=seed)
     chosen = probe.ledger.iloc[rows]
     parts = load_parts(foregrounds, backgrounds, _design_of(foregrounds, backgrounds, chosen), slice(None))
     masks, swapped_images = parts.masks, compose(parts.images, parts.masks, parts.other)
@@ -157,13 +160,14 @@ def grad_cam_evidence(
             method, classifier, placed, targets, layer=layer, batch_size=batch_size, progress=progress
         )
         maps.append((pixels, found))
-    shown = sample_evidence(chosen, per_class=shown_per_class, seed=seed)
+    per_class = max(1, shown // chosen["label"].nunique())
+    exhibited = sample_evidence(chosen, per_class=per_class, most=shown, seed=seed)
     own, swapped = (energy_in_mask(found, masks, seed=seed) for _, found in maps)
     return BiasEvidence(
         method=method.name,
         layer=maps[0][1].layer,
-        selection=_selection(shown_per_class, len(chosen), len(probe.ledger), seed),
-        exhibits=tuple(_exhibit(classifier, chosen, int(row), maps, size=size) for row in shown),
+        selection=_selection(len(exhibited), len(chosen), len(probe.ledger), seed),
+        exhibits=tuple(_exhibit(classifier, chosen, int(row), maps, size=size) for row in exhibited),
         energy=own,
         energy_swapped=swapped,
         overlap=_overlap(maps[0][1], masks, seed=seed),
@@ -171,11 +175,11 @@ def grad_cam_evidence(
     )
 
 
-def _selection(shown_per_class: int, measured: int, probed: int, seed: int) -> str:
+def _selection(shown: int, measured: int, probed: int, seed: int) -> str:
     return (
-        f"up to {shown_per_class} images of each class, drawn uniformly at random from the {measured} whose maps were "
-        f"measured, which were drawn likewise from the {probed} probed (seed {seed}); what the classifier predicts "
-        "plays no part in it"
+        f"{shown} image{'' if shown == 1 else 's'}, as many of each class as there was room for, drawn uniformly at "
+        f"random from the {measured} whose maps were measured, which were drawn likewise from the {probed} probed "
+        f"(seed {seed}); what the classifier predicts plays no part in it"
     )
 
 

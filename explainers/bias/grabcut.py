@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from explainers.bias.swap_flips import SwapFlips, grown
+from explainers.bias.verdict import ExcessFlips
+from explainers.composition import grown
 from wolfhound.errors import DataError
 
 SMALLEST, LARGEST = 0.02, 0.9
@@ -192,7 +193,7 @@ def usual_offsets(masks: Tensor) -> tuple[int, ...]:
 
 
 def dilation_sensitivity(
-    measure: Callable[[Tensor, NDArray[np.int64]], SwapFlips], masks: Tensor, *, offsets: Sequence[int] | None = None
+    measure: Callable[[Tensor, NDArray[np.int64]], ExcessFlips], masks: Tensor, *, offsets: Sequence[int] | None = None
 ) -> DilationSensitivity:
     """Return what `measure` finds under every offset, on the same images.
 
@@ -221,7 +222,7 @@ def dilation_sensitivity(
                 "images": found.other.total,
                 "other": found.other.successes,
                 "placebo": found.placebo.successes,
-                "excess": found.excess,
+                "excess": found.difference,
                 "low": bounds.low,
                 "high": bounds.high,
                 "p_value": found.p_value,

@@ -9,12 +9,11 @@ of 0, because coloured noise would itself be the most usual nuisance, a change o
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from explainers.bias.composites import gaussian_noise
+from explainers.bias.composites import gaussian_noise, norms, with_noise
 from wolfhound.errors import ModelError, PlanError
 
 Change = Callable[[Tensor, tuple[str, ...]], Tensor]
@@ -170,23 +169,10 @@ def user_intervention(function: Callable[[Tensor], Tensor], *, name: str) -> Cha
 def placebo(pixels: Tensor, changed: Tensor, hashes: Sequence[str], *, seed: int) -> Tensor:
     """Return pixels with smooth grey noise of the L2 norm that the intervention has on each image, after clipping.
 
-    Gaussian noise of 8 x 8 cells, equal in all colours, grown bilinearly, its mean removed; its strength is found by
-    bisection to 0.1 % of the norm. Where even the strongest noise that fits in [0, 1] is smaller, that is used; the
-    norms of the ledger show it.
+    Gaussian noise of 8 x 8 cells, equal in all colours, grown bilinearly, its mean removed. Where even the strongest
+    noise that fits in [0, 1] is smaller, that is used; the norms of the ledger show it.
     """
     drawn = gaussian_noise(tuple(hashes), CELLS**2, seed=seed).view(-1, 1, CELLS, CELLS)
     noise = functional.interpolate(drawn, size=pixels.shape[-2:], mode="bilinear", align_corners=False).to(pixels)
     noise = noise - noise.mean(dim=(2, 3), keepdim=True)
-    wanted = norms(changed - pixels)
-    low, high = torch.zeros_like(wanted), torch.full_like(wanted, 64.0)
-    for _ in range(30):
-        middle = (low + high) / 2
-        reached = norms((pixels + middle.view(-1, 1, 1, 1) * noise).clamp(0, 1) - pixels)
-        low, high = torch.where(reached < wanted, middle, low), torch.where(reached < wanted, high, middle)
-    return (pixels + low.view(-1, 1, 1, 1) * noise).clamp(0, 1)
-
-
-def norms(difference: Tensor) -> Tensor:
-    """Return the L2 norm of each image's difference, divided by that of an image of ones: a root mean square, `[B]`."""
-    found: Tensor = torch.linalg.vector_norm(difference.flatten(1), dim=1) / float(np.sqrt(difference[0].numel()))
-    return found
+    return with_noise(pixels, noise, norms(changed - pixels))

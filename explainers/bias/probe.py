@@ -150,12 +150,13 @@ def plan_swaps(foregrounds: ImageSet, backgrounds: ImageSet, *, question: Questi
     own, labels = [(foregrounds.groups or ())[i] for i in chosen], foregrounds.labels[chosen]
     other = [_moved_to(k, int(y), int(t), question) for k, y, t in zip(own, labels, turn, strict=True)]
     pair = _never_its_own(foregrounds, backgrounds, chosen, pair, own, of_kind, count)
+    same = np.array([of_kind[kind][k] for kind, k in zip(own, pair, strict=True)], dtype=np.int64)
     return Design(
         chosen,
-        same=np.array([of_kind[kind][k] for kind, k in zip(own, pair, strict=True)], dtype=np.int64),
+        same=same,
         other=np.array([of_kind[kind][k] for kind, k in zip(other, pair, strict=True)], dtype=np.int64),
         pair=pair.astype(np.int64),
-        partner=_partners(foregrounds, chosen, rng),
+        partner=_partners(foregrounds, backgrounds, chosen, same, rng),
     )
 
 
@@ -182,10 +183,19 @@ def _never_its_own(
     return np.where(met, (pair + 1) % count, pair)
 
 
-def _partners(foregrounds: ImageSet, chosen: Positions, rng: np.random.Generator) -> Positions:
-    """Return for each image a random one of another class."""
-    labels = foregrounds.labels[chosen]
-    return np.array([rng.choice(chosen[labels != label]) for label in labels], dtype=np.int64)
+def _partners(
+    foregrounds: ImageSet, backgrounds: ImageSet, chosen: Positions, same: Positions, rng: np.random.Generator
+) -> Positions:
+    """Return for each image a random one of another class that its plate was not made from."""
+    labels, origins = foregrounds.labels[chosen], backgrounds.origins or ("",) * len(backgrounds)
+    contents = np.array([foregrounds.hashes[i] for i in chosen])
+    return np.array(
+        [
+            rng.choice(chosen[(labels != label) & (contents != origins[plate])])
+            for label, plate in zip(labels, same, strict=True)
+        ],
+        dtype=np.int64,
+    )
 
 
 def _of_kind(images: ImageSet, kind: str) -> Positions:

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from explainers.bias.interventions import Change, norms, placebo
+from explainers.bias.composites import norms
+from explainers.bias.interventions import Change, placebo
 from explainers.bias.probe import Answers, Asker
 from explainers.bias.verdict import Condition, ExcessFlips, Question, excess_flips, null_control
 from explainers.resampling import Effect, mean_effect

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explainers.composition import compose, dilated, eroded
+from explainers.composition import compose, dilated, eroded, grown
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
@@ -40,3 +40,9 @@ def test_the_border_of_the_image_does_not_shrink_a_mask():
 def test_masks_of_another_size_are_refused():
     with pytest.raises(ValueError, match="expected backgrounds like the images"):
         compose(torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 2, 2), torch.zeros(1, 3, 4, 4))
+
+
+def test_growing_and_shrinking_move_the_outline_by_that_many_pixels():
+    mask = torch.zeros(1, 1, 21, 21)
+    mask[..., 6:15, 6:15] = 1
+    assert [int(grown(mask, by).sum()) for by in (-4, -2, 0, 3)] == [1, 25, 81, 225]

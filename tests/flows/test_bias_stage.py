@@ -15,12 +15,14 @@ from PIL import Image
 from explainers.bias.plates import boxes_of, own_plates
 from flows.audit_job import AuditJob
 from flows.bias_controls import failed_control_criteria
-from flows.bias_masks import mask_sets
+from flows.bias_masks import _question, mask_sets
 from flows.bias_stage import BiasEntry, bias_entries, bias_findings, check_bias, probe
-from flows.bias_tables import with_boxes
+from flows.bias_tables import attributes_of, with_boxes
+from flows.finding_steps import packed_finding
 from flows.ledgers import read_csv
 from flows.planning import check_against_registries
 from flows.shortcut_stage import shortcut_entries
+from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
 from tests.explainers import synthetic
 from wolfhound.errors import DataError, PlanError
@@ -304,6 +306,30 @@ def test_attributes_that_are_not_there_are_refused_before_any_work(folder, bias,
         check_bias(job_of(folder, bias))
 
 
+def test_classes_that_are_left_with_one_kind_of_background_are_refused(folder):
+    job = job_of(folder, "  - {source: masks, kinds: groups, usual: {wolf: snow, husky: snow, fox: sand}}\n")
+    (entry,) = bias_entries(job)
+    with pytest.raises(DataError, match="on two kinds of background or more"):
+        sets = mask_sets(job, entry.section, silent)
+        _question(entry.section, replace(open_classifier(job, "border"), class_names=("husky", "wolf", "fox")), sets)
+
+
+def test_the_smallest_tables_of_boxes_and_attributes_are_held_to_their_columns(folder, tmp_path):
+    job = job_of(folder, SWAPS)
+    images = open_splits(job).whole
+    lines = (folder / "boxes.csv").read_text().splitlines()
+    for short, fault in (("7.png,4,5,12", "could not convert"), ("7.png,4,5,inf,11,old,x", "finite numbers")):
+        row = next(i for i, line in enumerate(lines) if line.startswith("7.png"))
+        (tmp_path / "boxes.csv").write_text("\n".join([*lines[:row], short, *lines[row + 1 :]]))
+        with pytest.raises(DataError, match=rf"boxes that mark no object:\s+- 7.png: .*{fault}"):
+            with_boxes(job, images, tmp_path / "boxes.csv")
+    (tmp_path / "last.csv").write_text("camera,path\nold\n")
+    with pytest.raises(DataError, match="expected a row for every image"):
+        attributes_of(tmp_path / "last.csv", ["camera"], images)
+    with pytest.raises(DataError, match=f"{images.name}: expected a value for every image"):
+        attributes_of(None, ["group"], replace(images, groups=("", *images.groups[1:])))
+
+
 def test_images_without_masks_are_told_what_else_there_is(tmp_path):
     job = job_of(written(tmp_path, masks=False), "  - {source: masks}\n")
     with pytest.raises(DataError, match="ask for interventions"):
@@ -314,6 +340,7 @@ def test_images_without_masks_are_told_what_else_there_is(tmp_path):
     ("bias", "reason"),
     [
         ("  - {source: masks, kinds: groups}\n", "usual backgrounds exactly where kinds are groups"),
+        ("  - {source: masks, kinds: groups, usual: {wolf: snow, husky: snow}}\n", "two kinds of background or more"),
         ("  - {source: interventions, interventions: [tint, tint]}\n", "a name of its own"),
         ("  - {source: interventions, interventions: [sepia]}\n", "expected an intervention among"),
         ("  - {source: interventions, interventions: [{name: blur, options: {width: 1}}]}\n", "settings of blur"),
@@ -330,18 +357,8 @@ def test_a_bias_section_that_makes_no_sense_is_refused(folder, bias, reason):
 def control(finding: Finding, *, confounding: float, caught: bool, decided: bool = True):
     section = DemonstrationBias(source="demonstration")
     name = "confounded" if confounding > 0.5 else "balanced"
-    value = {
-        "finding": probe_value(replace(finding, id=f"bias/{name}", subject=name)),
-        "caught": caught,
-        "decided": decided,
-    }
+    value = packed_finding(replace(finding, id=f"bias/{name}", subject=name), caught=caught, decided=decided)
     return name, (BiasEntry(name, section, confounding=confounding), value)
-
-
-def probe_value(finding: Finding):
-    from flows.bias_steps import FINDING
-
-    return FINDING.dump_python(finding, mode="json")
 
 
 @pytest.mark.parametrize(("caught", "passed"), [(False, True), (True, False)])

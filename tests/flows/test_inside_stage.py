@@ -10,7 +10,8 @@ from PIL import Image
 
 from explainers.checks.baselines import BASELINES
 from flows.audit_job import AuditJob
-from flows.inside_stage import check_layers, inside_entries, inside_finding, look_inside
+from flows.finding_steps import finding_of
+from flows.inside_stage import check_layers, inside_entries, look_inside
 from flows.planning import check_against_registries
 from flows.steps import noting_reuse
 from tests.flows.test_explain_command import MODEL
@@ -53,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(folder: Path):
     job = job_of(folder)
     (entry,) = inside_entries(job)
-    return job, inside_finding(look_inside(job, entry))
+    return job, finding_of(look_inside(job, entry))
 
 
 def test_the_finding_names_method_layer_and_verdict(found) -> None:
@@ -104,7 +105,7 @@ def test_a_second_look_finds_the_same_without_looking(found) -> None:
     job, finding = found
     (entry,) = inside_entries(job)
     with noting_reuse() as reused:
-        assert inside_finding(look_inside(job, entry)) == finding
+        assert finding_of(look_inside(job, entry)) == finding
     assert reused == {"inside/mine"}
 
 
@@ -118,7 +119,7 @@ def test_a_method_that_cannot_explain_the_network_is_named_with_the_reason(folde
     source = job.source.replace(b"model.py", b"dense.py").replace(b"Network", b"build")
     job = AuditJob(source, folder, folder / "dense", folder / "cache", "again")
     (entry,) = inside_entries(job)
-    finding = inside_finding(look_inside(job, entry))
+    finding = finding_of(look_inside(job, entry))
     assert "cannot explain this network" in finding.facts["Grad-CAM"]
     assert "No method of the plan can explain mine" in finding.claim
     assert finding.galleries[0].rows == ()

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from flows.audit_job import AuditJob
+from flows.finding_steps import finding_of, subject_of
 from flows.ledgers import read_csv
-from flows.shortcut_stage import LEDGER, open_shortcut_images, plant_shortcut, shortcut_entries, shortcut_finding
+from flows.shortcut_stage import LEDGER, open_shortcut_images, plant_shortcut, shortcut_entries
 from flows.steps import noting_reuse
 from tests.flows.test_explain_command import MODEL
 from tests.real_subjects import real_subjects
@@ -59,7 +60,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def drawn(folder: Path) -> tuple[AuditJob, Finding]:
     job = job_of(folder, DRAWN)
     (entry,) = shortcut_entries(job)
-    subject, finding = shortcut_finding(plant_shortcut(job, entry))
+    value = plant_shortcut(job, entry)
+    subject, finding = subject_of(value), finding_of(value)
+    assert subject is not None
     assert subject.name == finding.subject == "shortcut"
     return job, finding
 
@@ -71,6 +74,7 @@ def test_the_planted_shortcut_is_caught_by_the_swap(drawn: tuple[AuditJob, Findi
     excess = finding.quantities["excess flip rate"].interval
     assert excess is not None
     assert excess.low > 0.5
+    assert 0 < finding.quantities["minimum detectable excess"].value < 0.5
     assert finding.rates["flip_rate_placebo"].share < 0.2
 
 
@@ -98,14 +102,14 @@ def test_a_finished_experiment_is_not_done_again(drawn: tuple[AuditJob, Finding]
     job, finding = drawn
     (entry,) = shortcut_entries(job)
     with noting_reuse() as reused:
-        assert shortcut_finding(plant_shortcut(job, entry))[1] == finding
+        assert finding_of(plant_shortcut(job, entry)) == finding
     assert reused == {"shortcut/shortcut"}
 
 
 def test_photographs_that_are_all_confounded_are_said_to_be(folder: Path) -> None:
     job = job_of(folder, "{source: folder, path: photos, size: 24, network: mine, layer: first}")
     (entry,) = shortcut_entries(job)
-    _, finding = shortcut_finding(plant_shortcut(job, entry))
+    finding = finding_of(plant_shortcut(job, entry))
     assert "no test image shows the other background" in finding.claim
     assert "accuracy_unusual_background" not in finding.rates
     assert "wrong on the other background" in finding.facts["not the published display"]
@@ -122,7 +126,7 @@ def test_images_whose_confounded_ones_are_all_trained_on_are_told_so(folder: Pat
     (folder / "all.csv").write_text("\n".join(",".join(row) for row in rows))
     shape = "{source: csv, path: all.csv, size: 24, usual: [snow, grass], network: mine, layer: first}"
     job = job_of(folder, shape)
-    _, finding = shortcut_finding(plant_shortcut(job, shortcut_entries(job)[0]))
+    finding = finding_of(plant_shortcut(job, shortcut_entries(job)[0]))
     assert "no test image shows" in finding.claim
     assert "accuracy_usual_background" not in finding.rates
     assert finding.rates["accuracy_unusual_background"].total == 12
@@ -133,7 +137,7 @@ def test_estimated_masks_come_with_their_sensitivity(folder: Path) -> None:
     shape = "{source: folder, path: photos, size: 24, network: mine, layer: first, masks: grabcut}"
     job = job_of(folder, shape)
     (entry,) = shortcut_entries(job)
-    _, finding = shortcut_finding(plant_shortcut(job, entry))
+    finding = finding_of(plant_shortcut(job, entry))
     assert "on 12 of 12 images" in finding.conditions["intervention"]
     assert finding.facts["masks grown and shrunk"].startswith("the result stays: -2 px +100.0 points")
     assert finding.facts["masks grown and shrunk"].endswith("12 images, 0 left out")
@@ -184,7 +188,7 @@ def test_a_regression_on_real_features_follows_real_snow(tmp_path: Path) -> None
     real = real_subjects()
     plan = REAL.replace("IMAGES", str(real / "images")).replace("MODELS", str(real / "models"))
     job = AuditJob(plan.encode(), tmp_path, tmp_path / "run", tmp_path / "cache", "again")
-    _, finding = shortcut_finding(plant_shortcut(job, shortcut_entries(job)[0]))
+    finding = finding_of(plant_shortcut(job, shortcut_entries(job)[0]))
     assert finding.rates["accuracy"].share > 0.8
     excess = finding.quantities["excess flip rate"].interval
     assert excess is not None

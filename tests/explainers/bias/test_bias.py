@@ -199,6 +199,19 @@ def test_every_image_meets_a_plate_of_each_kind_and_pairs_are_shared_evenly(tmp_
         assert len(met) == 2
 
 
+def test_no_object_that_is_put_in_lies_on_a_plate_made_from_its_own_picture(tmp_path):
+    foregrounds = synthetic.foreground_set(tmp_path, confounded=0.5)
+    plates = synthetic.plate_set(tmp_path)
+    on = {kind: [h for h, k in zip(foregrounds.hashes, foregrounds.groups, strict=True) if k == kind]
+          for kind in ("snow", "grass")}  # fmt: skip
+    origins = tuple(on[kind][i % 10] for i, kind in enumerate(plates.groups))
+    made = dataclasses.replace(plates, origins=origins)
+    for seed in range(8):
+        design = plan_swaps(foregrounds, made, question=QUESTION, seed=seed)
+        for positions in (design.foregrounds, design.partner):
+            assert not any(origins[k] == foregrounds.hashes[i] for i, k in zip(positions, design.same, strict=True))
+
+
 def test_images_of_other_classes_backgrounds_and_repetitions_are_left_out_and_counted(tmp_path):
     given = synthetic.foreground_set(tmp_path)
     labels, groups, hashes = given.labels.copy(), list(given.groups), list(given.hashes)

@@ -67,20 +67,30 @@ def probed(tmp_path_factory):
 
 def test_the_draw_is_seeded_balanced_and_blind_to_predictions(probed):
     _, _, probe = probed
-    rows = sample_evidence(probe.ledger, per_class=4, seed=7)
+    rows = sample_evidence(probe.ledger, per_class=4, most=8, seed=7)
     assert probe.ledger.iloc[rows]["label"].tolist() == [0] * 4 + [1] * 4
     assert len(set(rows.tolist())) == 8
     turned = probe.ledger.assign(prediction_own=2, prediction_other=2, margin_own=0.0)
-    assert np.array_equal(sample_evidence(turned, per_class=4, seed=7), rows)
-    assert not np.array_equal(sample_evidence(probe.ledger, per_class=4, seed=8), rows)
+    assert np.array_equal(sample_evidence(turned, per_class=4, most=8, seed=7), rows)
+    assert not np.array_equal(sample_evidence(probe.ledger, per_class=4, most=8, seed=8), rows)
+
+
+def test_no_more_are_drawn_than_asked_for_however_many_classes_there_are(probed):
+    classifier, sets, probe = probed
+    many = probe.ledger.assign(label=np.arange(len(probe.ledger)) % 8)
+    rows = sample_evidence(many, per_class=2, most=5, seed=7)
+    assert len(set(rows.tolist())) == 5
+    assert set(rows.tolist()) <= set(sample_evidence(many, per_class=2, most=16, seed=7).tolist())
+    evidence = grad_cam_evidence(classifier, *sets, probe, shown=1, measured_per_class=6, measured=7, seed=1)
+    assert len(evidence.exhibits) == 1
+    assert evidence.energy.maps + evidence.energy.empty == 7
+    assert evidence.selection.startswith("1 image, ")
 
 
 def test_exhibits_show_the_probes_own_images_and_composites_with_their_maps(probed):
     classifier, (foregrounds, plates), probe = probed
     before = fingerprint(classifier.module)
-    evidence = grad_cam_evidence(
-        classifier, foregrounds, plates, probe, shown_per_class=2, measured_per_class=6, seed=1
-    )
+    evidence = grad_cam_evidence(classifier, foregrounds, plates, probe, shown=4, measured_per_class=6, seed=1)
     assert fingerprint(classifier.module) == before
     assert evidence.layer == "features"
     assert len(evidence.exhibits) == 4

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from explainers.bias.grabcut import GrabCut, dilation_sensitivity, pair_plates, plates_without_objects
-from explainers.bias.swap_flips import SwapFlips, grown
+from explainers.bias.verdict import ExcessFlips
 from wolfhound.errors import DataError
 from wolfhound.statistics import Interval, Rate
 
@@ -69,12 +69,6 @@ def test_boxes_outside_the_image_or_of_all_of_it_are_refused() -> None:
             GrabCut().masks(scene()[0], torch.tensor([box]))
 
 
-def test_growing_and_shrinking_move_the_outline_by_that_many_pixels() -> None:
-    mask = torch.zeros(1, 1, 21, 21)
-    mask[..., 6:15, 6:15] = 1
-    assert [int(grown(mask, by).sum()) for by in (-4, -2, 0, 3)] == [1, 25, 81, 225]
-
-
 def test_no_image_meets_its_own_plate_and_every_plate_is_of_the_right_kind() -> None:
     kinds = ["snow"] * 5 + ["grass"] * 8
     same, other = pair_plates(kinds, seed=0)
@@ -86,8 +80,9 @@ def test_no_image_meets_its_own_plate_and_every_plate_is_of_the_right_kind() -> 
         pair_plates(["snow"] * 4, seed=0)
 
 
-def flips(excess: float) -> SwapFlips:
-    return SwapFlips(Rate(5, 9, "images"), Rate(1, 9, "images"), excess, Interval(excess - 0.1, excess + 0.1), 0.5)
+def flips(excess: float) -> ExcessFlips:
+    rates, bounds = (Rate(5, 9, "images"), Rate(1, 9, "images")), Interval(excess - 0.1, excess + 0.1)
+    return ExcessFlips("swapped", *rates, excess, bounds, p_value=0.5, p_holm=0.5, detectable=None)
 
 
 @pytest.mark.parametrize(("slope", "stays"), [(0.0, True), (0.05, False)])
@@ -96,7 +91,7 @@ def test_a_result_stays_only_if_it_says_the_same_at_every_offset(slope: float, s
     masks[:2, :, 8:24, 8:24] = 1
     masks[2, :, 10:12, 10:12] = 1  # vanishes when shrunk
 
-    def measure(changed: torch.Tensor, positions: NDArray[np.int64]) -> SwapFlips:
+    def measure(changed: torch.Tensor, positions: NDArray[np.int64]) -> ExcessFlips:
         assert positions.tolist() == [0, 1]
         return flips(0.2 + slope * (float(changed[0].sum()) ** 0.5 - 16) / 2)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import fisher_exact
+from scipy.stats import chi2_contingency, fisher_exact
 from scipy.stats.contingency import association
 
 from explainers.bias.groups import cramers_v, group_report
@@ -113,6 +113,16 @@ def test_the_uncorrected_part_of_cramers_v_is_scipys():
     second = np.where(rng.random(5000) < 0.4, first, rng.integers(0, 3, 5000))
     reference = association(pd.crosstab(first, second).to_numpy(), method="cramer")
     assert cramers_v(first.astype(str), second.astype(str)) == pytest.approx(reference, abs=2e-3)
+
+
+def test_the_correction_of_cramers_v_is_bergsmas():
+    table = np.array([[12, 5, 7], [3, 14, 9]])
+    first, second = (np.repeat(axis, table.ravel()).astype(str) for axis in np.indices(table.shape).reshape(2, -1))
+    n, (r, k) = table.sum(), table.shape
+    phi2 = chi2_contingency(table, correction=False).statistic / n
+    literal = max(0, phi2 - (r - 1) * (k - 1) / (n - 1))
+    literal /= min(r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)) - 1
+    assert cramers_v(first, second) == pytest.approx(literal**0.5)
 
 
 def test_cramers_v_of_independent_variables_is_about_zero_and_of_equal_ones_one():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from explainers.bias.interventions import INTERVENTIONS, named_intervention, norms, placebo, user_intervention
+from explainers.bias.composites import norms
+from explainers.bias.interventions import INTERVENTIONS, named_intervention, placebo, user_intervention
 from explainers.bias.sensitivity import sensitivity_probe
 from tests.explainers import synthetic
 from wolfhound.errors import ModelError, PlanError
