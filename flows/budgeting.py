@@ -7,13 +7,17 @@ from attacks import registry
 from attacks.base import ImageAttack
 from attacks.corruptions.registry import chosen_corruptions
 from attacks.per_image.costs import Cost, most_calls
+from attacks.per_image.curves import most_runs
 from attacks.per_image.standard import ENSEMBLES
+from attacks.threat import Threat
 from attacks.universal import budget
 from attacks.universal.budget import Pace
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
+from flows.robust_stage import check_runs
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
+from flows.targeted_stage import EVERY, targeted_entries
 from flows.universal_stage import UniversalEntry, universal_entries
 from wolfhound.plan import DemonstrationClassifier, RobustSection
 
@@ -29,13 +33,18 @@ def budget_lines(job: AuditJob) -> Iterator[str]:
     """
     yield from _universal_lines(job)
     for i, robust in enumerate(job.plan.robust):
-        attacks = _robust_attacks(robust)
+        runs = _robust_runs(job, robust)
+        asked = robust.surrogate
+        where = "" if asked is None else f", crafted on {asked}"
         for name in job.plan.chosen(robust.classifiers):
-            yield f"robust[{i}] on {name}: {_most(job, name, attacks, robust.images, robust.checked)}"
-    for i, targeted in enumerate(job.plan.targeted):
-        attack = registry.make_image(targeted.attack, targeted.options, targeted=True)
-        for name in job.plan.chosen(targeted.classifiers):
-            yield f"targeted[{i}] on {name}: {_most(job, name, [attack], targeted.images, 0)}"
+            if name != asked:
+                yield f"robust[{i}] on {name}{where}: {_most(job, asked or name, runs)}"
+    for i, entry in enumerate(targeted_entries(job)):
+        count = entry.section.images
+        if entry.section.target == EVERY:
+            count = count * (len(open_splits(job).whole.class_names) - 1) + min(entry.section.shown, count)
+        for name in entry.classifiers:
+            yield f"targeted[{i}] on {name}: {_most(job, name, [(entry.attack(), count)])}"
     for i, natural in enumerate(job.plan.natural):
         images = natural.images or job.plan.splits.report
         count = images * len(chosen_corruptions(natural.corruptions)) * len(natural.severities)
@@ -62,22 +71,31 @@ def _cost(job: AuditJob, entry: UniversalEntry, source: str) -> str:
     return told.text
 
 
-def _robust_attacks(section: RobustSection) -> Sequence[ImageAttack]:
+def _robust_runs(job: AuditJob, section: RobustSection) -> list[tuple[ImageAttack, int]]:
+    """Return every attack that a section runs, and on how many images: itself, to be doubted, and for its curve."""
     if section.ensemble is not None:
-        return ENSEMBLES[section.ensemble].attacks
-    return [registry.make_image(str(section.attack), section.options, targeted=False)]
+        attacks: Sequence[ImageAttack] = ENSEMBLES[section.ensemble].attacks
+    else:
+        attacks = [registry.make_image(str(section.attack), section.options, targeted=False)]
+    first, norm = attacks[0], section.threat.norm
+    runs = [(attack, section.images) for attack in attacks]
+    if section.surrogate is None:  # what is only transferred is not doubted
+        checked = min(section.checked, section.images)
+        runs += [(again, checked) for _, (again, _) in check_runs(first, Threat(norm, section.threat.epsilon))]
+    if section.curve:
+        alone = first.name in registry.MINIMUM_NORM
+        runs.append((first, section.images * (1 if alone else most_runs(norm, open_splits(job).whole.size))))
+    return runs
 
 
-def _most(job: AuditJob, name: str, attacks: Sequence[ImageAttack], images: int, checked: int) -> str:
-    """Return what attacks on single images take at most: on `images`, and the first again three times on `checked`."""
-    costs = [most_calls(attack) for attack in attacks]
-    known = [cost for cost in costs if cost is not None]
+def _most(job: AuditJob, name: str, runs: Sequence[tuple[ImageAttack, int]]) -> str:
+    """Return what attacks on single images, each on that many of them, ask of one network at most."""
+    costs = [(most_calls(attack), images) for attack, images in runs]
+    known = [(cost, images) for cost, images in costs if cost is not None]
     if len(known) < len(costs):
         return "not known beforehand: an attack of another library does not say"
-    first = known[0]
     total = Cost(
-        sum(cost.gradients for cost in known) * images + 3 * first.gradients * min(checked, images),
-        sum(cost.forwards for cost in known) * images + 3 * first.forwards * min(checked, images),
+        sum(cost.gradients * images for cost, images in known), sum(cost.forwards * images for cost, images in known)
     )
     return f"at most {total.gradients:,} gradients and {total.forwards:,} forward passes{_timed(job, name, total, 1)}"
 

@@ -247,7 +247,7 @@ def _checks(
     few = images.subset(range(min(entry.section.checked, len(images))))
     if not len(few) or isinstance(attack, Transfer):
         return {}
-    runs = dict(_check_runs(attack, entry.threat))
+    runs = dict(check_runs(attack, entry.threat))
     outcomes: dict[str, Any] = {"images": len(few), "labels": few.labels.tolist()}
     outcomes["again"] = predict(classifier, few, batch_size=batch_size(job)).tolist()
     for name, (variant, threat) in runs.items():
@@ -257,7 +257,8 @@ def _checks(
     return outcomes
 
 
-def _check_runs(attack: ImageAttack, threat: Threat) -> Iterator[tuple[str, tuple[ImageAttack, Threat]]]:
+def check_runs(attack: ImageAttack, threat: Threat) -> Iterator[tuple[str, tuple[ImageAttack, Threat]]]:
+    """Yield the runs that an attack is doubted by, by name: what is attacked with, and within what."""
     yield "once", (attack, threat)
     yield "zero", (attack, replace(threat, epsilon=0.0))
     longer = twice_as_long(attack)

@@ -172,6 +172,18 @@ def curve_by_bisection(
             ladder.note(rows, multiple, found.ledger)
 
 
+def most_runs(norm: Norm, size: tuple[int, int]) -> int:
+    """Return how often `curve_by_bisection` attacks one image of that size (height, width) at most.
+
+    With `top` multiples of the finest epsilon: ceil(log2(top)) + 1 times while it rises, and as often, but for twice,
+    while it halves. Rounded up to twice the bits of `top`.
+
+    >>> most_runs("linf", (224, 224))
+    16
+    """
+    return 2 * _Ladder.of(1, norm, FINEST[norm], None, size).top.bit_length()
+
+
 @dataclass(frozen=True, eq=False)
 class _Ladder:
     """For each image the largest multiple that failed, the smallest that did not, and the smallest size that fooled."""

@@ -1,15 +1,21 @@
 """What the attacks will cost is said beforehand, and is what they take."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from attacks.base import ImageAttack
+from attacks.per_image.costs import most_calls
 from attacks.universal.budget import gradients
+from flows import robust_stage
 from flows.audit import prepare
 from flows.audit_job import AuditJob
 from flows.budgeting import budget_lines
+from flows.robust_stage import attack_robust, robust_entries
 from flows.universal_stage import universal_entries
 from tests.wolfhound.pictures import write_folder
+from wolfhound.images import ImageSet
 
 PLAN = """\
 wolfhound: 1
@@ -57,3 +63,56 @@ def test_gradients_and_time_are_said_before_the_run(job: AuditJob) -> None:
 def test_a_tier_is_the_options_that_the_attack_declares_for_it(job: AuditJob) -> None:
     entry = universal_entries(job)[0]
     assert entry.attack().passes == type(entry.attack()).tiers["quick"]["passes"]  # type: ignore[attr-defined]
+
+
+def with_attacks(job: AuditJob, sections: str) -> AuditJob:
+    """Return the audit of other attacks, those on single images."""
+    plan = job.source.decode().partition("universal:")[0] + sections
+    return AuditJob(plan.encode(), job.folder, job.root, job.cache, job.command, run_id=sections)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_of_single_images_the_runs_that_doubt_an_attack_are_counted_too(
+    norm: str, job: AuditJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = f"  - {{attack: pgd, options: {{most_steps: 3}}, threat: {{norm: {norm}, epsilon: 0.1}}, images: 4"
+    attacked = with_attacks(job, f"robust:\n{section}, checked: 2}}\n")
+    runs: list[tuple[ImageAttack, int]] = []
+    through = robust_stage.attack_seeded
+
+    def noted(attack: ImageAttack, *given: Any, **named: Any) -> Any:
+        images: ImageSet = given[1]
+        runs.append((attack, len(images)))
+        return through(attack, *given, **named)
+
+    monkeypatch.setattr(robust_stage, "attack_seeded", noted)
+    attack_robust(attacked, robust_entries(attacked)[0], "small")
+    costs = [(most_calls(attack), images) for attack, images in runs]
+    assert len(costs) == {"linf": 5, "l2": 4}[norm]
+    asked = sum(cost.gradients * images for cost, images in costs if cost)
+    (line,) = budget_lines(attacked)
+    assert f"at most {asked:,} gradients" in line
+
+
+def test_a_curve_and_every_target_cost_what_they_repeat(job: AuditJob) -> None:
+    attack = "attack: pgd, options: {most_steps: 3}, threat: {epsilon: 0.1}, images: 4"
+    once, searched = (
+        next(iter(budget_lines(with_attacks(job, f"robust:\n  - {{{attack}, checked: 0{more}}}\n"))))
+        for more in ("", ", curve: true")
+    )
+    assert "at most 12 gradients" in once
+    assert f"at most {12 * 17} gradients" in searched
+    aimed = "options: {most_steps: 3}, threat: {epsilon: 0.1}, images: 4, shown: 1"
+    (line,) = budget_lines(with_attacks(job, f"targeted:\n  - {{{aimed}, target: every}}\n"))
+    assert f"at most {3 * 5} gradients" in line
+
+
+def test_a_transferred_attack_is_priced_by_the_network_that_it_asks(job: AuditJob) -> None:
+    small = "  - {name: small,"
+    other = small.replace("small", "other")
+    twice = job.source.decode().replace(small, f"{other} source: factory, file: net.py, callable: net, "
+        f"preprocessing: {{mean: [0, 0, 0], std: [1, 1, 1]}}}}\n{small}")  # fmt: skip
+    both = AuditJob(twice.encode(), job.folder, job.root, job.cache, job.command, run_id="both")
+    attack = "attack: pgd, options: {most_steps: 3}, threat: {epsilon: 0.1}, images: 4, surrogate: other"
+    (line,) = budget_lines(with_attacks(both, f"robust:\n  - {{{attack}}}\n"))
+    assert line.startswith("robust[0] on small, crafted on other: at most 12 gradients")

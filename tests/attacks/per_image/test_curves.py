@@ -5,12 +5,14 @@ from typing import Any
 
 import hypothesis
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import strategies
 
 from attacks.judge import predict
-from attacks.per_image.curves import SizeCurve, curve_by_bisection, curve_of_ledger
+from attacks.per_image import curves
+from attacks.per_image.curves import SizeCurve, curve_by_bisection, curve_of_ledger, most_runs
 from attacks.per_image.deepfool import DeepFool
 from attacks.per_image.driver import attack_images
 from attacks.per_image.gradient_steps import FastGradient, ProjectedGradient
@@ -173,3 +175,16 @@ def test_requests_that_do_not_fit_are_refused(trained: Classifier, textures: Spl
         curve_by_bisection(FastGradient(), trained, images, images.labels, "l2", generator=generator, finest=0.0)
     with pytest.raises(DataError, match="expected 4 targets"):
         curve_by_bisection(FastGradient(), trained, images, textures.report.labels, "linf", generator=generator)
+
+
+def test_no_image_is_attacked_more_often_than_the_search_may_need() -> None:
+    most = most_runs("linf", (8, 8))
+    ladder = curves._Ladder.of(256, "linf", 1 / 255, None, (8, 8))
+    hurdles, runs = np.arange(1, 257), np.zeros(256, dtype=int)  # the last gives way to nothing
+    while (asked := ladder.next_multiples()).any():
+        runs += asked > 0
+        for multiple in np.unique(asked[asked > 0]).tolist():
+            rows = np.flatnonzero(asked == multiple)
+            success = hurdles[rows] <= multiple
+            ladder.note(rows, multiple, pd.DataFrame({"success": success, "linf": np.full(len(rows), multiple / 255)}))
+    assert runs.max() == most
