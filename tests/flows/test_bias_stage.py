@@ -309,8 +309,8 @@ def test_attributes_that_are_not_there_are_refused_before_any_work(folder, bias,
 def test_classes_that_are_left_with_one_kind_of_background_are_refused(folder):
     job = job_of(folder, "  - {source: masks, kinds: groups, usual: {wolf: snow, husky: snow, fox: sand}}\n")
     (entry,) = bias_entries(job)
+    sets = mask_sets(job, entry.section, silent)
     with pytest.raises(DataError, match="on two kinds of background or more"):
-        sets = mask_sets(job, entry.section, silent)
         _question(entry.section, replace(open_classifier(job, "border"), class_names=("husky", "wolf", "fox")), sets)
 
 
