@@ -38,7 +38,7 @@ def _finding(job: AuditJob, name: str, section: NuisanceBias, found: NuisancePro
     verdict = "a shortcut is available" if available else "none found available"
     rate = found.accuracy
     quantities = {
-        "chance": Quantity(found.chance, "share of images", "what always answering the commonest label would reach"),
+        "chance": Quantity(100 * found.chance, "%", "what always answering the commonest label would reach"),
         "p": Quantity(
             found.p_value,
             "p-value",
@@ -47,7 +47,7 @@ def _finding(job: AuditJob, name: str, section: NuisanceBias, found: NuisancePro
     }
     if found.detectable is not None:
         meaning = "the smallest accuracy that so many images tell from chance with 80 % power"
-        quantities["minimum detectable accuracy"] = Quantity(found.detectable, "share of images", meaning)
+        quantities["minimum detectable accuracy"] = Quantity(100 * found.detectable, "%", meaning)
     return Finding(
         id=f"bias/{name}",
         kind="bias",

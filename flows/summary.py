@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from flows.audit import AuditResult
-from wolfhound.evidence import Evidence, Judgement
-from wolfhound.verdicts import overall
+from wolfhound.evidence import Criterion, Evidence
+from wolfhound.verdicts import excess, overall
 
 _MARKS = {"met": "+", "not met": "x", "inconclusive": "?", "not tested": "-"}
 
@@ -16,7 +16,7 @@ def summary_lines(result: AuditResult, root: Path) -> list[str]:
     return [
         "",
         f"{evidence.name}: {verdict.upper()}  (exit code {result.exit_code})",
-        *(_criterion_line(evidence, criterion.id) for criterion in evidence.criteria),
+        *(_criterion_line(evidence, criterion) for criterion in evidence.criteria),
         "",
         f"report  {root / 'report.pdf'}",
         f"        {root / 'report.html'}",
@@ -25,21 +25,12 @@ def summary_lines(result: AuditResult, root: Path) -> list[str]:
     ]
 
 
-def _criterion_line(evidence: Evidence, criterion: str) -> str:
-    rows = [row for row in evidence.judgements if row.criterion == criterion]
+def _criterion_line(evidence: Evidence, criterion: Criterion) -> str:
+    rows = [row for row in evidence.judgements if row.criterion == criterion.id]
     verdict = overall(rows)
     worst = [row for row in rows if row.verdict == verdict]
-    shown = max(worst, key=lambda row: _extremity(evidence, row))
+    shown = max(worst, key=lambda row: excess(row, criterion))
     observed = shown.observed.text if shown.observed else shown.reason
     where = f"{shown.finding}: " if shown.finding else ""
     count = f"{len(worst)} of {len(rows)}"
-    return f"  {_MARKS[verdict]} {criterion:22} {verdict:13} {count:9} {where}{observed}"
-
-
-def _extremity(evidence: Evidence, row: Judgement) -> float:
-    """How far an observation lies on the wrong side of its threshold."""
-    criterion = next(c for c in evidence.criteria if c.id == row.criterion)
-    if row.observed is None or not row.observed.measured:
-        return 0.0
-    distance = row.observed.share - criterion.threshold
-    return distance if criterion.comparator == "at most" else -distance
+    return f"  {_MARKS[verdict]} {criterion.id:22} {verdict:13} {count:9} {where}{observed}"

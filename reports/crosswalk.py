@@ -38,7 +38,7 @@ def _holds(evidence: Evidence, kinds: frozenset[str]) -> dict[str, bool]:
         "attack": any(kind in kinds for kind in _ATTACKS),
         "black_box": any(finding.knowledge.startswith("black-box") for finding in evidence.findings),
         "criteria": bool(evidence.criteria),
-        "dated_criteria": bool(evidence.criteria) and all(_is_date(c.fixed_on) for c in evidence.criteria),
+        "dated_criteria": bool(evidence.criteria) and all(is_day(c.fixed_on) for c in evidence.criteria),
         "images": bool(evidence.images),
         "subjects": bool(evidence.subjects),
         "limitations": bool(evidence.limitations),
@@ -54,7 +54,8 @@ def known_needs() -> frozenset[str]:
     return frozenset(get_args(Kind)) | _holds(nothing, frozenset()).keys() | {"comparison", "reviewers"} | NEVER_HELD
 
 
-def _is_date(text: str) -> bool:
+def is_day(text: str) -> bool:
+    """Return whether a text is an ISO day such as 2026-01-31."""
     try:
         date.fromisoformat(text)
     except ValueError:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import TypeAdapter
 
+from reports.wording import heading
+
 Standing = Literal["sufficient", "partial", "absent"]
 
 
@@ -131,8 +133,7 @@ def measure_pattern(name: str) -> tuple[Measure, str, bool]:
         prefix = pattern.removesuffix("*")
         if prefix != pattern and name.startswith(prefix):
             return entry, name.removeprefix(prefix), True
-    words = name.replace("_", " ").strip()
-    return Measure(words[:1].upper() + words[1:], ""), "", False
+    return Measure(heading(name), ""), "", False
 
 
 def measure(name: str) -> Measure:

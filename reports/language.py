@@ -121,17 +121,18 @@ class Language:
 
     def quantity(self, value: Quantity) -> str:
         """Return a quantity with unit and interval."""
-        printed = wording.quantity(value)
-        unit = value.unit and self.said(value.unit)
-        return self.numbers(printed.replace(f" {value.unit}", f" {unit}", 1) if unit else printed)
+        return self._with_unit(wording.quantity(value), wording.unit(value))
+
+    def _with_unit(self, printed: str, unit: str) -> str:
+        return self.numbers(printed.replace(f" {unit}", f" {self.said(unit)}", 1) if unit else printed)
 
     def gap(self, value: Quantity) -> str:
-        """Return a share that a criterion judges as `wording.gap` does."""
-        return self.numbers(wording.gap(value))
+        """Return a difference of shares as `wording.gap` does."""
+        return self._with_unit(wording.gap(value), wording.unit(value))
 
-    def threshold(self, criterion: Criterion) -> str:
-        """Return a criterion's threshold in words."""
-        return self.numbers(self.said(wording.threshold(criterion)))
+    def threshold(self, criterion: Criterion, *, of_gap: bool = False) -> str:
+        """Return a criterion's threshold in words as `wording.threshold` does."""
+        return self.numbers(self.said(wording.threshold(criterion, of_gap=of_gap)))
 
     def stated(self, value: str) -> str:
         """Return a text of the plan, or that it is not stated."""
@@ -174,7 +175,7 @@ def language(code: LanguageCode) -> Language:
     """Return a language.
 
     Raises:
-        EvidenceError: its catalogue leaves a text out that the other has, or changes a field.
+        EvidenceError: its catalogue changes a field of a text.
     """
     if code == "en":
         return Language("en", {}, {}, decimal_comma=False, day_format="%Y-%m-%d ")

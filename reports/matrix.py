@@ -2,12 +2,12 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from reports import wording
-from reports.data_files import ReferenceTable, measure
+from reports.data_files import Measure, ReferenceTable
 from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Finding, RateTable
 from wolfhound.statistics import Rate
@@ -94,15 +94,18 @@ def _cell(rate: Rate | None, *, marked: bool) -> Cell:
     return Cell(wording.percent_parts(rate), shade(rate.share), marked)
 
 
-def overview(findings: Sequence[Finding]) -> tuple[Block, ...]:
-    """Return the rates that several findings share, one row a finding; nothing where there is nothing to compare."""
+def overview(findings: Sequence[Finding], measure: Callable[[str], Measure]) -> tuple[Block, ...]:
+    """Return the rates that several findings share, one row a finding; nothing where there is nothing to compare.
+
+    `measure` says how a rate of a name is printed.
+    """
     if len(findings) < 2:
         return ()
     names = [name for name in findings[0].rates if all(name in finding.rates for finding in findings)]
-    return tuple(_overview_block(findings, names[start:stop]) for start, stop in spans(len(names)))
+    return tuple(_overview_block(findings, names[start:stop], measure) for start, stop in spans(len(names)))
 
 
-def _overview_block(findings: Sequence[Finding], names: Sequence[str]) -> Block:
+def _overview_block(findings: Sequence[Finding], names: Sequence[str], measure: Callable[[str], Measure]) -> Block:
     rows = tuple(
         Row(finding.id.partition("/")[2], tuple(_cell(finding.rates[name], marked=False) for name in names))
         for finding in findings

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from reports.crosswalk import known_needs
+from reports.crosswalk import is_day, known_needs
 from reports.data_files import Framework
 from reports.presentation import OwnClauses
 from reports.sections import anchors
 from wolfhound.errors import PlanError, fault_list
 from wolfhound.store import sha256
+from wolfhound.yaml_reading import yaml_document
 
 MOST_BYTES = 500_000
 
@@ -26,10 +26,7 @@ def own_clauses(data: bytes, *, name: str) -> OwnClauses:
     """
     if len(data) > MOST_BYTES:
         raise PlanError(f"{name}: expected a crosswalk of at most {MOST_BYTES} bytes, got {len(data)}")
-    try:
-        document = yaml.safe_load(data.decode())
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PlanError(f"{name}: expected YAML in UTF-8, got something else: {error}") from error
+    document = yaml_document(data, name=name)
     if not isinstance(document, dict) or document.keys() != {"frameworks"}:
         raise PlanError(f"{name}: expected one key, frameworks (see reports/data/crosswalk.yaml for its form)")
     frameworks = _frameworks(document["frameworks"], name)
@@ -59,7 +56,7 @@ def _faults(framework: Framework) -> Iterator[str]:
     needs, places = known_needs(), anchors()
     if not framework.clauses:
         yield f"{framework.name}: expected at least one clause"
-    if framework.verified_on is not None and not _is_day(framework.verified_on):
+    if framework.verified_on is not None and not is_day(framework.verified_on):
         yield f"{framework.name}: expected verified_on as a day such as 2026-01-31, got {framework.verified_on!r}"
     for clause in framework.clauses:
         where = f"{framework.name}, {clause.clause}"
@@ -73,11 +70,3 @@ def _repeated(frameworks: tuple[Framework, ...]) -> list[str]:
     names = Counter(framework.name for framework in frameworks)
     names.update(f"{framework.name}, {clause.clause}" for framework in frameworks for clause in framework.clauses)
     return [f"{name}: is there {count} times" for name, count in names.items() if count > 1]
-
-
-def _is_day(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True

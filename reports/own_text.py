@@ -51,6 +51,6 @@ def _links_as_text(tokens: Sequence[Token]) -> list[Token]:
             addresses.append(str(token.attrGet("href") or ""))
         elif token.type != "link_close":
             out.append(token)
-        elif (address := addresses.pop()) != out[-1].content:
+        elif (address := addresses.pop()) != (out[-1].content if out else ""):
             out.append(Token("text", "", 0, content=f" ({address})"))
     return out

@@ -70,7 +70,7 @@ def _rate_checks(content: "_Content", reader: PdfReader | None) -> list[Check]:
     try:
         pages = None if reader is None else [page.extract_text() for page in reader.pages]
     except Exception as error:  # as above: a page that cannot be read shows nothing, so it is a failed check
-        return [Check("printed rates", False, f"the text of the pages cannot be read: {error}")]
+        return [Check("printed numbers", False, f"the text of the pages cannot be read: {error}")]
     held = content.attachments
     return attached_rate_checks(held.get(EVIDENCE, b""), held.values(), pages, code=content.language)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from reports.language import Language, language
 from reports.presentation import LanguageCode
+from reports.typefaces import printable
 from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Evidence, load_evidence
 from wolfhound.statistics import Rate
@@ -16,7 +17,7 @@ from wolfhound.verification import Check, rate_checks
 def attached_rate_checks(
     data: bytes, attachments: Iterable[bytes], pages: Iterable[str] | None, *, code: LanguageCode = "en"
 ) -> list[Check]:
-    """Return the checks of every rate of the attached evidence: against the attached ledgers and against the pages.
+    """Return the checks of the attached evidence: rates against the attached ledgers, numbers against the pages.
 
     `data` is the attached evidence, `pages` the text of each page, None where they were not read, since the file has
     faults already, `code` the pages' language. Evidence that can't be read gives no check here.
@@ -39,6 +40,12 @@ def printed_rates(evidence: Evidence, spoken: Language) -> Mapping[str, int]:
     return Counter(_line(rate, spoken) for rate in rates)
 
 
+def printed_quantities(evidence: Evidence, spoken: Language) -> Mapping[str, int]:
+    """Return the same of quantities with an interval; a bare number would be found somewhere on any page."""
+    held = [quantity for finding in evidence.findings for quantity in finding.quantities.values()]
+    return Counter(_without_blanks(printable(spoken.quantity(one))) for one in held if one.interval is not None)
+
+
 def _line(rate: Rate, spoken: Language) -> str:
     # The counts end the line, so that n = 100 is not found in n = 1000.
     return _without_blanks(f"{spoken.rate(rate)}{spoken.upper_bound(rate)}{spoken.counts(rate)}")
@@ -46,16 +53,18 @@ def _line(rate: Rate, spoken: Language) -> str:
 
 def _printed(evidence: Evidence, pages: Iterable[str] | None, spoken: Language) -> Check:
     if pages is None:
-        return Check("printed rates", None, "not looked for on the pages: the file has faults already")
+        return Check("printed numbers", None, "not looked for on the pages: the file has faults already")
     text = _without_blanks("".join(pages))
-    wanted = printed_rates(evidence, spoken)
+    rates, quantities = printed_rates(evidence, spoken), printed_quantities(evidence, spoken)
     missing = [
-        f"{line} ({text.count(line)} of {count} times)" for line, count in wanted.items() if text.count(line) < count
+        f"{line} ({text.count(line)} of {count} times)"
+        for line, count in [*rates.items(), *quantities.items()]
+        if text.count(line) < count
     ]
     if missing:
-        return Check("printed rates", False, f"{len(missing)} not on the pages as stored, first {missing[0]}")
-    total = sum(wanted.values())
-    return Check("printed rates", True, f"{total} rates of the evidence stand on the pages, percent, interval and n")
+        return Check("printed numbers", False, f"{len(missing)} not on the pages as stored, first {missing[0]}")
+    counts = f"{sum(rates.values())} rates and {sum(quantities.values())} quantities with an interval"
+    return Check("printed numbers", True, f"{counts} of the evidence stand on the pages as they are stored")
 
 
 def _without_blanks(text: str) -> str:

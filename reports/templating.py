@@ -43,7 +43,7 @@ def page_environment(evidence: Evidence, pictures: Pictures, language: Language,
         breadth=lambda part: f"{wording.decimals(100 * part, 2)}%",  # a style's number has a point in every language
         probability=lambda p: language.numbers(f"{p:.2g}"),
     )
-    _add_tables(environment)
+    _add_tables(environment, language)
     _add_pictures(environment, pictures, language, link)
     environment.tests["single_picture"] = lambda gallery: [len(row) for row in gallery.rows] == [1]
     environment.globals.update(
@@ -57,11 +57,11 @@ def page_environment(evidence: Evidence, pictures: Pictures, language: Language,
     return environment
 
 
-def _add_tables(environment: Environment) -> None:
+def _add_tables(environment: Environment, language: Language) -> None:
     environment.filters.update(
         blocks=matrix.blocks,
         reference_block=matrix.reference_block,
-        overview=matrix.overview,
+        overview=lambda findings: matrix.overview(findings, language.measure),
         columns=_columns,
         all_shares=all_shares,
         top=_top,

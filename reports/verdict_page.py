@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wolfhound.evidence import Criterion, Evidence, Finding, Judgement, Severity, Verdict
 from wolfhound.statistics import Rate
-from wolfhound.verdicts import SEVERITIES, overall
+from wolfhound.verdicts import SEVERITIES, excess, overall
 
 VERDICTS: tuple[Verdict, ...] = ("not met", "inconclusive", "not tested", "met")
 CRITERIA_SHOWN = 7
@@ -91,7 +91,7 @@ def _summary(criterion: Criterion, evidence: Evidence) -> CriterionSummary | Non
     judgements = [judgement for judgement in evidence.judgements if judgement.criterion == criterion.id]
     if not judgements:
         judgements = [Judgement(criterion.id, "not tested", "the audit holds no judgement on this criterion")]
-    worst = min(judgements, key=lambda judgement: (*rank(judgement), -_excess(judgement, criterion)))
+    worst = min(judgements, key=lambda judgement: (*rank(judgement), -excess(judgement, criterion)))
     subject = evidence.finding(worst.finding).subject if worst.finding is not None else ""
     return CriterionSummary(criterion, worst, subject, worst.verdict, worst.severity, tally(judgements))
 
@@ -99,17 +99,6 @@ def _summary(criterion: Criterion, evidence: Evidence) -> CriterionSummary | Non
 def rank(judgement: Judgement) -> tuple[int, int]:
     """Return the place of a judgement in a register that begins with the worst: by verdict, then severity."""
     return VERDICTS.index(judgement.verdict), SEVERITIES.index(judgement.severity)
-
-
-def _excess(judgement: Judgement, criterion: Criterion) -> float:
-    """Return by how much the observed share breaks the threshold; negative where it keeps it."""
-    if judgement.quantity is not None:
-        difference = judgement.quantity.value - criterion.threshold
-    elif judgement.observed is None or not judgement.observed.measured:
-        return 0.0
-    else:
-        difference = judgement.observed.share - criterion.threshold
-    return difference if criterion.comparator == "at most" else -difference
 
 
 def worst_judgement(evidence: Evidence) -> Judgement | None:
@@ -122,8 +111,8 @@ def worst_judgement(evidence: Evidence) -> Judgement | None:
 
     def place(judgement: Judgement) -> tuple[int, int, float]:
         criterion = criteria.get(judgement.criterion)
-        excess = 0.0 if criterion is None else _excess(judgement, criterion)
-        return SEVERITIES.index(judgement.severity), VERDICTS.index(judgement.verdict), -excess
+        beyond = 0.0 if criterion is None else excess(judgement, criterion)
+        return SEVERITIES.index(judgement.severity), VERDICTS.index(judgement.verdict), -beyond
 
     return min(bad, key=place, default=None)
 

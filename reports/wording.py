@@ -2,13 +2,12 @@
 
 import math
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 from wolfhound.errors import EvidenceError
-from wolfhound.evidence import Criterion, Quantity, Verdict
+from wolfhound.evidence import SHARE, Criterion, Quantity, Verdict
 from wolfhound.statistics import Rate
 
 NOT_MEASURED = "not measured"
@@ -92,14 +91,36 @@ def decimals(value: float, places: int) -> str:
     """
     if not math.isfinite(value):
         raise EvidenceError(f"expected a finite number in the report, got {value}")
-    return f"{value:.{places}f}"
+    return f"{value:.{places}f}".replace("-", "−")
+
+
+def points(share: float) -> str:
+    """Return a difference of shares in percentage points, with one decimal place unless that made it nothing.
+
+    >>> [points(0.9667), points(-0.005), points(0.0), points(1e-5)]
+    ['96.7', '−0.5', '0.0', '0.001']
+    """
+    return number(100 * share) if share and not round(100 * share, 1) else decimals(100 * share, 1)
+
+
+def unit(value: Quantity) -> str:
+    """Return a quantity's unit as it is printed: none for a probability and a bare share.
+
+    >>> [unit(Quantity(0.5, name, "m")) for name in ("share of images", "share", "p-value", "logits")]
+    ['points', '', '', 'logits']
+    """
+    if value.unit == SHARE:
+        return "points"
+    return "" if value.unit in ("", "share", *_PROBABILITIES) else value.unit
 
 
 def quantity(value: Quantity) -> str:
     """Return a quantity with unit and interval; a tiny p-value as an upper bound, as is usual.
 
-    >>> quantity(Quantity(0.25, "share", "excess flips"))
+    >>> quantity(Quantity(0.25, "share", "overlap"))
     '0.25'
+    >>> quantity(Quantity(0.25, "share of images", "excess flips"))
+    '25.0 points'
     >>> quantity(Quantity(6, "steps", "median steps"))
     '6 steps'
     >>> quantity(Quantity(3e-31, "p", "McNemar"))
@@ -107,34 +128,34 @@ def quantity(value: Quantity) -> str:
     """
     if value.unit in _PROBABILITIES and value.value < _SMALLEST_P:
         return f"< {_SMALLEST_P:.4f}"
-    unit = "" if value.unit in ("", "share", *_PROBABILITIES) else f" {value.unit}"
-    text = f"{number(value.value)}{unit}"
+    written = points if value.unit == SHARE else number
+    text = f"{written(value.value)} {unit(value)}".rstrip()
     if value.interval is None:
         return text
     bounds = value.interval
-    span = f"[{number(bounds.low)}, {number(bounds.high)}]"
+    span = f"[{written(bounds.low)}, {written(bounds.high)}]"
     return f"{text} {span} ({100 * bounds.confidence:g} %, {bounds.method})"
 
 
 def gap(value: Quantity) -> str:
-    """Return a share that is no proportion of images, as a criterion judges it: percent and interval.
+    """Return a difference of shares, as a criterion judges it: percentage points and interval.
 
     >>> from wolfhound.statistics import Interval
     >>> gap(Quantity(0.25, "share of images", "gap", Interval(0.1, 0.4, method="newcombe")))
-    '25.0 % [10.0, 40.0]'
+    '25.0 points [10.0, 40.0]'
     """
     if value.interval is None:
         raise EvidenceError(f"expected a share with an interval, got none ({value.meaning})")
-    return f"{100 * value.value:.1f} % [{100 * value.interval.low:.1f}, {100 * value.interval.high:.1f}]"
+    return f"{points(value.value)} points [{points(value.interval.low)}, {points(value.interval.high)}]"
 
 
-def threshold(criterion: Criterion) -> str:
-    """Return a criterion's threshold in words.
+def threshold(criterion: Criterion, *, of_gap: bool = False) -> str:
+    """Return a criterion's threshold in words; `of_gap` where it is held against a difference of shares.
 
     >>> threshold(Criterion("c", "t", "universal.fooling_rate", "*", "at most", 0.2, "2026-01-01"))
     'at most 20 %'
     """
-    return f"{criterion.comparator} {100 * criterion.threshold:g} %"
+    return f"{criterion.comparator} {100 * criterion.threshold:g} {'points' if of_gap else '%'}"
 
 
 def stated(value: str) -> str:
@@ -171,12 +192,12 @@ def gist(text: str) -> str:
 
 
 def heading(text: str) -> str:
-    """Return a key such as "source_paper" as a printed label: "Source paper".
+    """Return a key such as "source_paper" as a printed label: "Source paper". Ids inside words stay as they are.
 
-    >>> heading("source_paper")
-    'Source paper'
+    >>> heading("source_paper"), heading("gap by class, universal sgd_uap")
+    ('Source paper', 'Gap by class, universal sgd_uap')
     """
-    words = text.replace("_", " ").strip()
+    words = text.strip() if " " in text.strip() else text.replace("_", " ").strip()
     return words[:1].upper() + words[1:]
 
 
@@ -213,30 +234,3 @@ def moment(text: str) -> datetime:
     if parsed.tzinfo is None:
         raise EvidenceError(f"expected a time with its zone in run.json, got {text!r} (write 2026-01-31T12:00:00Z)")
     return parsed.astimezone(UTC).replace(microsecond=0)
-
-
-def date(text: str) -> str:
-    """Return an ISO time as it is printed.
-
-    >>> date("2026-01-31T12:00:00+01:00")
-    '2026-01-31 11:00 UTC'
-    """
-    return f"{moment(text):%Y-%m-%d %H:%M} UTC"
-
-
-def listed(items: Sequence[str]) -> str:
-    """Return items as a list in a sentence.
-
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun.
-
-    >>> [counted(1, "image"), counted(12000, "image")]
-    ['1 image', '12000 images']
-    """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -22,7 +22,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = re.compile(r"(\.[A-Za-z0-9_]+)*")
 
 SHARE = "share of images"
-"""Unit of the quantities that a criterion can judge, if they have an interval."""
+"""Unit of differences between shares, printed in points: a criterion can judge those that have an interval."""
 
 Verdict = Literal["met", "not met", "inconclusive", "not tested"]
 Severity = Literal["critical", "high", "medium", "low", "info"]

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from wolfhound.errors import PlanError, fault_list
 from wolfhound.plan import AuditPlan
 from wolfhound.store import sha256
+from wolfhound.yaml_reading import yaml_document
 
 _PATH_KEYS = (
     *("path", "root", "file", "folder", "annotations", "output", "cache", "weights", "class_names"),
     *("boxes", "table", "plates"),
 )
-_MOST_VALUES = 100_000
 _WORDS = {
     "class_names": {"folders", "labels", "images", "imagenet"},
     "weights": {"random"},
@@ -57,38 +57,15 @@ def parse_plan(source: bytes, *, name: str, folder: Path) -> AuditPlan:
     Raises:
         PlanError: no YAML, or faults; all of them are named, with their lines.
     """
-    try:
-        node = yaml.compose(source.decode(), Loader=yaml.SafeLoader)
-        document = _UniqueKeyLoader(source.decode()).get_single_data()
-    except UnicodeDecodeError as error:
-        raise PlanError(f"{name}: expected UTF-8 text, got byte {error.object[error.start]:#x}") from error
-    except yaml.YAMLError as error:
-        raise PlanError(f"{name} is not valid YAML: {error}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:  # a date of 99 months, say, or a value no number
-        raise PlanError(f"{name} is not valid YAML: a value cannot be read ({error})") from error
-    except RecursionError as error:
-        raise PlanError(f"{name}: expected a plan, got brackets within brackets, too deep to be read") from error
+    document = yaml_document(source, name=name)
     if not isinstance(document, dict):
         raise PlanError(f"{name}: expected a mapping with the keys of a plan (see: wolfhound plan schema)")
-    if _too_large(document):
-        raise PlanError(f"{name}: expected a plan, got more than {_MOST_VALUES:,} values (does an anchor hold itself?)")
     try:
         return AuditPlan.model_validate(_resolve_paths(document, folder))
     except ValidationError as error:
+        node = yaml.compose(source.decode(), Loader=yaml.SafeLoader)  # for the lines of the faults
         faults = [_fault(row, node) for row in error.errors()]
         raise PlanError(fault_list(f"{len(faults)} fault(s) in {name}:", faults)) from error
-
-
-def _too_large(document: Any) -> bool:
-    """Return whether a document has too many values once its anchors are written out, which a few lines can do."""
-    waiting, seen = [document], 0
-    while waiting:
-        seen += 1
-        if seen > _MOST_VALUES:
-            return True
-        value = waiting.pop()
-        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return False
 
 
 def _fault(row: Any, node: yaml.Node | None) -> str:
@@ -133,19 +110,3 @@ def _is_path(key: Any, item: Any) -> bool:
         return False
     # "weights" may also be a weights name such as IMAGENET1K_V1; a file has a suffix.
     return key != "weights" or bool(Path(item).suffix)
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML without repeated keys: the later one would silently win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "expected text as a key", key.start_mark)
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is there twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)

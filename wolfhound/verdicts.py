@@ -108,8 +108,8 @@ def _judge_share(criterion: Criterion, finding: Finding, observed: Quantity) -> 
     bounds = observed.interval
     assert bounds is not None  # `_is_share`
     verdict = compare_interval(bounds, criterion)
-    value = f"{100 * observed.value:.1f} % [{100 * bounds.low:.1f}, {100 * bounds.high:.1f}] ({bounds.method})"
-    reason = f"{value}: {_reason(verdict, criterion)}"
+    value = f"{100 * observed.value:.1f} points [{100 * bounds.low:.1f}, {100 * bounds.high:.1f}] ({bounds.method})"
+    reason = f"{value}: {_reason(verdict, criterion, unit='points')}"
     if finding.doubts:
         codes = ", ".join(doubt.code for doubt in finding.doubts)
         verdict, reason = "inconclusive", f"{value}; the finding is in doubt: {codes}"
@@ -128,8 +128,8 @@ def _judge(criterion: Criterion, finding: Finding, observed: Rate) -> Judgement:
     return Judgement(criterion.id, verdict, reason, severity, finding.id, observed)
 
 
-def _reason(verdict: Verdict, criterion: Criterion) -> str:
-    limit = f"{criterion.comparator} {100 * criterion.threshold:g} %"
+def _reason(verdict: Verdict, criterion: Criterion, *, unit: str = "%") -> str:
+    limit = f"{criterion.comparator} {100 * criterion.threshold:g} {unit}"
     return {
         "met": f"the whole interval is {limit}",
         "not met": f"no part of the interval is {limit}",
@@ -165,6 +165,17 @@ def _controls_of(finding: Finding, observed: Rate, criterion: Criterion) -> list
         return [finding.rates[placebo]]
     every = [finding.rates[name] for name in finding.controls]
     return [rate for rate in every if rate.denominator == observed.denominator] or every
+
+
+def excess(judgement: Judgement, criterion: Criterion) -> float:
+    """Return by how much what was observed breaks the threshold; negative where it keeps it, 0 where nothing was."""
+    if judgement.quantity is not None:
+        difference = judgement.quantity.value - criterion.threshold
+    elif judgement.observed is None or not judgement.observed.measured:
+        return 0.0
+    else:
+        difference = judgement.observed.share - criterion.threshold
+    return difference if criterion.comparator == "at most" else -difference
 
 
 def residual_risk(verdict: Verdict, severity: Severity) -> str:

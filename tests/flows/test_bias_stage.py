@@ -290,6 +290,8 @@ def test_what_nuisances_give_away_is_said_to_be_available_only(others):
     finding = findings["bias/nuisance-3"]
     assert finding.facts["verdict"] == "a shortcut is available"
     assert "does not say that any classifier uses it" in finding.claim
+    assert finding.quantities["chance"].unit == "%"  # a level; differences alone are in points
+    assert 10 <= finding.quantities["chance"].value <= 100
     assert "sees no object" not in finding.claim  # its means are over the object too
     assert recounted(job, [finding])
 

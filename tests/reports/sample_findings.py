@@ -336,7 +336,7 @@ def bias(folder: Folder, name: str, *, confounded: bool) -> Finding:
         quantities={
             "excess flip rate": Quantity(
                 flips - 0.02,
-                "share",
+                "share of images",
                 "flips beyond the placebo",
                 Interval(flips - 0.08, flips + 0.04, 0.95, "bootstrap"),
             ),

@@ -1,5 +1,6 @@
 """What the pages are filled with: worst first, nothing hidden, and no more claimed than was measured."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -251,6 +252,13 @@ def test_a_quantity_prints_its_interval_with_confidence_and_method() -> None:
     assert wording.quantity(Quantity(0.2, "share", "x", interval)) == "0.2 [0.1, 0.3] (95 %, bootstrap)"
 
 
+def test_a_difference_of_shares_is_printed_in_points_whoever_judges_it() -> None:
+    gap = Quantity(-0.9667, "share of images", "x", sample.Interval(-1.0, 0.00001, 0.95, "newcombe"))
+    assert wording.quantity(gap) == "−96.7 points [−100.0, 0.001] (95 %, newcombe)"
+    assert wording.gap(gap) == "−96.7 points [−100.0, 0.001]"
+    assert wording.threshold(sample.CRITERIA[1], of_gap=True) == "at most 58 points"
+
+
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-01-01T00:00:00"])
 def test_a_time_without_zone_or_sense_fails(text: str) -> None:
     with pytest.raises(EvidenceError, match="expected"):
@@ -304,3 +312,4 @@ def test_the_register_prints_every_column_of_every_judgement(
             assert f"<i>Id:</i> {entry.judgement.criterion}, {entry.finding.id}" in printed
             assert f"<code>{entry.finding.reproduce}</code>" in printed
         assert f"<i>Residual risk:</i> {entry.residual_risk}" in printed
+    assert not re.search(r"\S·", printed)

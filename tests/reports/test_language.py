@@ -1,6 +1,7 @@
 """A German report is German in every fixed text, writes numbers as German does, and says the same as an English one."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,19 @@ def test_no_fixed_english_sentence_leaks_into_a_german_report(german: EvidenceSt
     assert "Was fehlt, ist nicht bestanden." in shown
 
 
+def test_the_overview_names_its_rates_in_german(tmp_path: Path) -> None:
+    store = sample.small_run(tmp_path)
+    evidence = store.evidence()
+    second = replace(evidence.finding("universal/SGD-UAP/vgg_f"), id="universal/SGD-UAP/second")
+    store.write_evidence(replace(evidence, findings=(*evidence.findings, second)), sample.RUN)
+    store.write("presentation.json", dump_presentation(Presentation(language="de")))
+    page = html_bytes(read(store)).decode()
+    overviews = [part for part in page.split("<table")[1:] if "<caption>Übersicht</caption>" in part]
+    heads = {head for part in overviews for head in re.findall(r'<th scope="col">([^<]*)</th>', part)}
+    assert "Täuschungsrate" in heads
+    assert not heads & {measure.label for measure in data_files._measures().values()}
+
+
 def test_german_numbers_have_a_comma_and_the_pdf_says_its_language(german: EvidenceStore, tmp_path: Path) -> None:
     path = tmp_path / "report.pdf"
     path.write_bytes(pdf_bytes(read(german)))
@@ -143,6 +157,10 @@ def test_german_writes_numbers_days_and_lists_as_german_does() -> None:
     assert german.upper_bound(Rate(0, 1000, "d")) == "keine in 1000; 95-%-Obergrenze 0,37 % (Clopper–Pearson)"
     assert german.quantity(Quantity(6, "steps", "m", Interval(1.5, 7.5))) == "6 Schritte [1,5; 7,5] (95 %, wilson)"
     assert german.threshold(sample.CRITERIA[1]) == "höchstens 58 %"
+    gap = Quantity(0.25, "share of images", "m", Interval(0.1, 0.4, 0.95, "newcombe"))
+    assert german.quantity(gap) == "25,0 Prozentpunkte [10,0; 40,0] (95 %, newcombe)"
+    assert german.gap(gap) == "25,0 Prozentpunkte [10,0; 40,0]"
+    assert german.threshold(sample.CRITERIA[1], of_gap=True) == "höchstens 58 Prozentpunkte"
     assert german.measure("from caffenet").label == "Berechnet auf caffenet"
 
 
@@ -151,6 +169,11 @@ def test_a_recorded_sentence_is_german_where_wolfhound_always_writes_it_so_and_e
     assert (
         german.said("no part of the interval is at most 12.5 %")
         == "kein Teil des Intervalls liegt bei höchstens 12,5 %"
+    )
+    judged = "25.0 points [11.0, 40.0] (newcombe): no part of the interval is at most 10 points"
+    assert (
+        german.said(judged) == "25,0 Prozentpunkte [11,0; 40,0] (newcombe): "
+        "kein Teil des Intervalls liegt bei höchstens 10 Prozentpunkte"
     )
     assert german.said("Somebody wrote this.") == "Somebody wrote this."
     assert language.language("en").said("at most 12.5 %") == "at most 12.5 %"

@@ -14,8 +14,8 @@ from pypdf.generic import DictionaryObject, NameObject, StreamObject
 from reports.pdf_verification import pdf_checks, pdf_faults
 from reports.printed_rates import attached_rate_checks
 from reports.render import RenderedReport
-from wolfhound.evidence import dump_evidence
-from wolfhound.statistics import Rate
+from wolfhound.evidence import Quantity, dump_evidence
+from wolfhound.statistics import Interval, Rate
 from wolfhound.store import EvidenceStore
 from wolfhound.verification import Check
 
@@ -164,7 +164,7 @@ def test_every_rate_is_recounted_from_the_attached_ledgers_and_found_on_the_page
     small_store: EvidenceStore, small_report: RenderedReport
 ) -> None:
     checks = rewritten(small_store, small_report, "")
-    assert [(check.name, check.ok) for check in checks] == [("rates", True), ("printed rates", True)]
+    assert [(check.name, check.ok) for check in checks] == [("rates", True), ("printed numbers", True)]
 
 
 def test_a_rate_that_the_ledger_and_the_pages_contradict_is_named(
@@ -172,9 +172,18 @@ def test_a_rate_that_the_ledger_and_the_pages_contradict_is_named(
 ) -> None:
     forged = {"accuracy": Rate(911, 1000, "held-out images")}
     faults = [check for check in rewritten(small_store, small_report, "clean/vgg_f", rates=forged) if not check.ok]
-    assert [check.name for check in faults] == ["rates of clean/vgg_f", "printed rates"]
+    assert [check.name for check in faults] == ["rates of clean/vgg_f", "printed numbers"]
     assert "stored 911 of 1000, recomputed 910 of 1000" in faults[0].detail
     assert "n=1000911of1000 (0 of 1 times)" in faults[1].detail
+
+
+def test_a_quantity_with_an_interval_that_the_pages_contradict_is_named(
+    small_store: EvidenceStore, small_report: RenderedReport
+) -> None:
+    forged = {"gap": Quantity(0.25, "share of images", "g", Interval(0.1, 0.4, 0.95, "newcombe"))}
+    faults = [check for check in rewritten(small_store, small_report, "clean/vgg_f", quantities=forged) if not check.ok]
+    assert [check.name for check in faults] == ["printed numbers"]
+    assert "25.0points[10.0,40.0](95%,newcombe) (0 of 1 times)" in faults[0].detail
 
 
 def test_a_rate_that_stands_on_two_pages_does_not_vouch_for_eleven_findings(
@@ -185,10 +194,10 @@ def test_a_rate_that_stands_on_two_pages_does_not_vouch_for_eleven_findings(
     faults = [
         check for check in rewritten(small_store, small_report, clean.id, rates=ten, counted={}) if check.ok is False
     ]
-    assert [check.name for check in faults] == ["printed rates"]
+    assert [check.name for check in faults] == ["printed numbers"]
     assert "of 11 times)" in faults[0].detail
 
 
 def test_a_ledger_that_is_not_attached_is_said(small_store: EvidenceStore) -> None:
     checks = attached_rate_checks(dump_evidence(small_store.evidence()), [], [])
-    assert [(check.name, check.ok) for check in checks] == [("rates", None), ("printed rates", False)]
+    assert [(check.name, check.ok) for check in checks] == [("rates", None), ("printed numbers", False)]

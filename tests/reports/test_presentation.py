@@ -108,6 +108,10 @@ def test_headings_of_a_chapter_begin_below_its_title_and_skip_no_level() -> None
     assert levels == [3, 4, 4, 5]
 
 
+def test_a_link_without_text_is_printed_as_its_address() -> None:
+    assert str(own_html(text("[](https://example.org)"))) == "<p> (https://example.org)</p>\n"
+
+
 @given(st.text(max_size=200))
 def test_no_text_becomes_markup_of_its_own(body: str) -> None:
     for markup in ("markdown", "plain"):
@@ -196,6 +200,10 @@ def test_own_clauses_are_added_and_one_of_a_shipped_name_takes_its_place() -> No
         (b"asks:", b"wants:", "asks"),
         (b"- {clause", b"- [clause", "YAML"),
         (b"House", b"\xff", "YAML"),
+        (b"2026-01-31", b"2026-99-99", "YAML"),
+        (b"frameworks:", b"frameworks: &a [*a]\nx:", "anchor"),
+        (b"frameworks:", b"frameworks: " + b"[" * 3000, "too deep"),
+        (b'edition: "2026"', b'edition: "2026"\n    edition: "2027"', "there twice"),
     ],
 )
 def test_a_fault_in_own_clauses_is_named(old: bytes, new: bytes, said: str) -> None:

@@ -7,7 +7,16 @@ import pytest
 
 from wolfhound.evidence import Criterion, Doubt, Finding, Quantity, Subject, Verdict
 from wolfhound.statistics import Interval, Rate
-from wolfhound.verdicts import compare, exit_code, judge_all, judge_criterion, overall, residual_risk, transfers_to
+from wolfhound.verdicts import (
+    compare,
+    excess,
+    exit_code,
+    judge_all,
+    judge_criterion,
+    overall,
+    residual_risk,
+    transfers_to,
+)
 
 AT_MOST = Criterion("c", "text", "universal.fooling_rate", "*", "at most", 0.3, "2026-01-01")
 AT_LEAST = replace(AT_MOST, comparator="at least")
@@ -62,7 +71,9 @@ def test_a_gap_is_judged_by_its_own_interval(low: float, high: float, verdict: V
     criterion = replace(AT_MOST, rate="universal.gap")
     (row,) = judge_criterion(criterion, [replace(finding(0, 10), quantities={"gap": gap})])
     assert (row.verdict, row.severity, row.observed, row.quantity) == (verdict, severity, None, gap)
-    assert row.reason.startswith(f"{100 * gap.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}] (newcombe): ")
+    assert row.reason.startswith(f"{100 * gap.value:.1f} points [{100 * low:.1f}, {100 * high:.1f}] (newcombe): ")
+    assert "at most 30 points" in row.reason
+    assert excess(row, criterion) == pytest.approx(gap.value - 0.3)
     doubted = replace(finding(0, 10), quantities={"gap": gap}, doubts=(Doubt("randomised", "d"),))
     assert [one.verdict for one in judge_criterion(criterion, [doubted])] == ["inconclusive"]
 

@@ -1,7 +1,7 @@
 """GitHub Actions: a summary of the job in Markdown, and annotations as workflow commands on standard output."""
 
 from wolfhound.comparison import CHANGES, Comparison
-from wolfhound.outputs.text import headline, markdown, observed, percent
+from wolfhound.outputs.text import headline, markdown, observed, threshold
 from wolfhound.result import JudgedCriterion, Result
 from wolfhound.verdicts import SEVERITIES
 
@@ -40,7 +40,14 @@ def worst_first(result: Result) -> list[JudgedCriterion]:
 
 
 def _row(row: JudgedCriterion) -> str:
-    cells = (row.verdict, row.severity, row.text, row.subject or "", observed(row), f"{row.comparator} {percent(row)}")
+    cells = (
+        row.verdict,
+        row.severity,
+        row.text,
+        row.subject or "",
+        observed(row),
+        f"{row.comparator} {threshold(row)}",
+    )
     return f"| {' | '.join(markdown(cell) for cell in cells)} |"
 
 

@@ -55,28 +55,32 @@ def markdown(text: str) -> str:
 def headline(row: JudgedCriterion) -> str:
     """Return one judgement in one line: what was asked of whom, and what was observed."""
     subject = "" if row.subject is None else f" ({row.subject})"
-    return one_line(f"{row.text}{subject}: {row.verdict}, {observed(row)}, asked: {row.comparator} {percent(row)}")
+    return one_line(f"{row.text}{subject}: {row.verdict}, {observed(row)}, asked: {row.comparator} {threshold(row)}")
 
 
 def observed(row: JudgedCriterion) -> str:
     """Return what was observed, as every report prints it."""
     rate = row.observed
-    if rate is None and row.verdict != "not tested":
+    if _of_gap(row):
         return row.reason  # a gap between groups is no proportion of images; its reason begins with it
     if rate is None or rate.percent is None:
         return "not measured"
     return f"{rate.percent:.1f} % [{rate.low_95:.1f}, {rate.high_95:.1f}], n = {rate.total}"
 
 
-def percent(row: JudgedCriterion) -> str:
-    """Return the threshold in percent."""
-    return f"{100 * row.threshold:g} %"
+def threshold(row: JudgedCriterion) -> str:
+    """Return the threshold in percent, in points where it was held against a gap."""
+    return f"{100 * row.threshold:g} {'points' if _of_gap(row) else '%'}"
+
+
+def _of_gap(row: JudgedCriterion) -> bool:
+    return row.observed is None and row.verdict != "not tested"
 
 
 def details(row: JudgedCriterion) -> str:
     """Return everything behind a judgement, one fact a line."""
     facts = {
-        "criterion": f"{row.criterion}: {row.rate} {row.comparator} {percent(row)}, fixed on {row.fixed_on}",
+        "criterion": f"{row.criterion}: {row.rate} {row.comparator} {threshold(row)}, fixed on {row.fixed_on}",
         "observed": observed(row),
         "counted": ""
         if row.observed is None
