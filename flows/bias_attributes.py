@@ -13,7 +13,7 @@ from flows.steps import StepValue, unpack
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
 from wolfhound.counting import Counted, holds, same
-from wolfhound.evidence import Finding, Quantity, RateTable
+from wolfhound.evidence import SHARE, Finding, Quantity, RateTable
 from wolfhound.plan_bias import AttributeBias
 from wolfhound.statistics import Rate, holm
 
@@ -158,7 +158,7 @@ def _quantities(reports: list[GroupReport], corrected: dict[str, float]) -> dict
             meaning = (
                 f"accuracy of {one.best} minus {one.worst}; interval of these two alone, not corrected for the choice"
             )
-            found[f"{title}, gap"] = Quantity(one.gap, "share of images", meaning, one.gap_interval)
+            found[f"{title}, gap"] = Quantity(one.gap, SHARE, meaning, one.gap_interval)
         if one.column in corrected:
             meaning = "permutation within labels, corrected by Holm over the attributes"
             found[f"{title}, p"] = Quantity(corrected[one.column], "p-value", meaning)
@@ -167,7 +167,7 @@ def _quantities(reports: list[GroupReport], corrected: dict[str, float]) -> dict
                 "how far below the best group another of the worst one's size must lie to be found with 80 % power, "
                 "corrected for all pairs of groups and all attributes"
             )
-            found[f"{title}, minimum detectable gap"] = Quantity(one.detectable, "share of images", meaning)
+            found[f"{title}, minimum detectable gap"] = Quantity(one.detectable, SHARE, meaning)
         for what, value in (("label", one.label_association), ("being right", one.error_association)):
             if value is not None:
                 meaning = (
@@ -193,7 +193,7 @@ def _odds(report: GroupReport) -> dict[str, Quantity]:
         f"largest {which} difference between groups, {class_name} against the rest, of {len(report.odds)} classes; "
         "no interval: the largest of many is above 0 by chance alone"
     )
-    return {f"{_title(report)}, equalised odds": Quantity(gap, "share of images", meaning)}
+    return {f"{_title(report)}, equalised odds": Quantity(gap, SHARE, meaning)}
 
 
 def _facts(reports: list[GroupReport], corrected: dict[str, float]) -> dict[str, str]:

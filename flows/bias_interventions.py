@@ -22,7 +22,7 @@ from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
 from wolfhound.classifier import Classifier
 from wolfhound.counting import Counted, differs, same
-from wolfhound.evidence import Finding, Gallery, Picture, Quantity
+from wolfhound.evidence import SHARE, Finding, Gallery, Picture, Quantity
 from wolfhound.images import ImageSet
 from wolfhound.loading.user_code import user_function
 from wolfhound.metrics import accuracy
@@ -176,7 +176,7 @@ def _quantities(one: Reaction) -> dict[str, Quantity]:
     found = {
         f"{one.name}, excess flip rate": Quantity(
             one.excess.difference,
-            "share of images",
+            SHARE,
             "flips beyond the placebo's, paired over images",
             one.excess.interval,
         ),
@@ -198,7 +198,7 @@ def _quantities(one: Reaction) -> dict[str, Quantity]:
         found[f"{one.name}, minimum detectable effect"] = Quantity(one.effect.detectable, "logits", meaning)
     if one.excess.detectable is not None:
         meaning = "the smallest excess that this many images find with 80 % power"
-        found[f"{one.name}, minimum detectable excess"] = Quantity(one.excess.detectable, "share of images", meaning)
+        found[f"{one.name}, minimum detectable excess"] = Quantity(one.excess.detectable, SHARE, meaning)
     return found
 
 

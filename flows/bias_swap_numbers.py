@@ -11,7 +11,7 @@ from explainers.bias.measures import object_swaps as object_swap_rates
 from explainers.bias.verdict import BackgroundProbe, Question
 from explainers.resampling import Effect
 from wolfhound.counting import Case, Condition, Counted, differs, holds, holds_not, same
-from wolfhound.evidence import Quantity, RateTable
+from wolfhound.evidence import SHARE, Quantity, RateTable
 from wolfhound.statistics import Rate
 
 USES = "uses the confounder"
@@ -149,7 +149,7 @@ def quantities_of(result: SwapResult) -> dict[str, Quantity]:
     if None not in of_class:
         meaning = "the smallest excess in the hardest class that survives Holm's correction with 80 % power"
         worst = max(share for share in of_class if share is not None)
-        found["minimum detectable excess, one class"] = Quantity(worst, "share of images", meaning)
+        found["minimum detectable excess, one class"] = Quantity(worst, SHARE, meaning)
     for name, energy in (("own", result.evidence.energy), ("swapped", result.evidence.energy_swapped)):
         found |= _energy_quantities(name, energy)
     overlap = result.evidence.overlap
@@ -163,12 +163,12 @@ def _effects(result: SwapResult) -> dict[str, Quantity]:
     probe, pooled = result.probe, result.probe.pooled
     found = {
         "excess flip rate": Quantity(
-            pooled.difference, "share of images", "flips beyond the placebo's, paired over images", pooled.interval
+            pooled.difference, SHARE, "flips beyond the placebo's, paired over images", pooled.interval
         ),
         "McNemar p": Quantity(pooled.p_value, "p-value", "exact, flips under the other background against placebo"),
         "background gap": Quantity(
             probe.background_gap,
-            "share of images",
+            SHARE,
             "accuracy on usual minus accuracy on unusual backgrounds",
             probe.background_gap_interval,
         ),
@@ -190,7 +190,7 @@ def _effects(result: SwapResult) -> dict[str, Quantity]:
     if pooled.detectable is not None:
         found["minimum detectable excess"] = Quantity(
             pooled.detectable,
-            "share of images",
+            SHARE,
             "the smallest excess over all classes together that this many images find with 80 % power",
         )
     return found

@@ -19,7 +19,7 @@ from flows.universal_findings import UniversalResults
 from flows.universal_stage import UniversalEntry, universal_entries
 from wolfhound.counting import Counted, holds, holds_not
 from wolfhound.errors import DataError, PlanError
-from wolfhound.evidence import Doubt, Finding, Quantity, RateTable
+from wolfhound.evidence import SHARE, Doubt, Finding, Quantity, RateTable
 from wolfhound.groups import Gap, GroupRates, Outcome, group_rates
 from wolfhound.images import ImageSet
 from wolfhound.plan_groups import GroupsSection, Property
@@ -304,7 +304,7 @@ def _gap_quantity(gap: Gap, prefix: str) -> Quantity:
         f"{prefix}{'; ' if prefix else ''}highest ({gap.worst}) minus lowest rate ({gap.best}); permutation p "
         f"{gap.p_value:.3g}, Holm {gap.p_holm:.3g}{missed}"
     )
-    return Quantity(gap.difference, "share of images", meaning, gap.interval)
+    return Quantity(gap.difference, SHARE, meaning, gap.interval)
 
 
 def _facts(found: Mapping[str, GroupRates], by: str, least: int) -> dict[str, str]:

@@ -25,7 +25,7 @@ from flows.steps import StepValue
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
 from wolfhound.classifier import Classifier
-from wolfhound.evidence import Finding, Gallery, Picture, Quantity
+from wolfhound.evidence import SHARE, Finding, Gallery, Picture, Quantity
 from wolfhound.images import ImageSet
 from wolfhound.plan_hypotheses import HypothesesSection
 from wolfhound.progress import Progress, silent
@@ -201,4 +201,4 @@ def _quantity(one: Slice) -> Quantity:
         f"error rate {one.errors.text} against {one.rest.text} elsewhere; Fisher p {one.p_value:.2g}, Holm "
         f"{one.p_holm:.2g}; interval not corrected for the choice; {LABEL}"
     )
-    return Quantity(one.difference, "share of images", meaning, one.interval)
+    return Quantity(one.difference, SHARE, meaning, one.interval)

@@ -31,7 +31,7 @@ from wolfhound import demonstration, sources
 from wolfhound.classifier import Classifier
 from wolfhound.counting import Counted, differs, holds, same
 from wolfhound.errors import DataError
-from wolfhound.evidence import Finding, Gallery, Quantity
+from wolfhound.evidence import SHARE, Finding, Gallery, Quantity
 from wolfhound.images import ImageSet, check_disjoint
 from wolfhound.plan_shortcut import ShortcutSection
 from wolfhound.progress import Progress, silent
@@ -278,12 +278,12 @@ class _Planted:
 def _excess(flips: ExcessFlips) -> dict[str, Quantity]:
     meaning = "flips beyond the placebo's, paired"
     found = {
-        "excess flip rate": Quantity(flips.difference, "share of images", meaning, flips.interval),
+        "excess flip rate": Quantity(flips.difference, SHARE, meaning, flips.interval),
         "McNemar p": Quantity(flips.p_value, "p-value", "exact, other background against placebo"),
     }
     if flips.detectable is not None:
         meaning = "the smallest excess that this many images find with 80 % power"
-        found["minimum detectable excess"] = Quantity(flips.detectable, "share of images", meaning)
+        found["minimum detectable excess"] = Quantity(flips.detectable, SHARE, meaning)
     return found
 
 
