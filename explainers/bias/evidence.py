@@ -4,6 +4,7 @@ It illustrates, it decides nothing: a map can sit on the object while the predic
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -153,15 +154,12 @@ def grad_cam_evidence(
     parts = load_parts(foregrounds, backgrounds, _design_of(foregrounds, backgrounds, chosen), slice(None))
     masks, swapped_images = parts.masks, compose(parts.images, parts.masks, parts.other)
     method, maps = explainer or named_explainer("gradcam"), []
+    explained = partial(explain_in_batches, method, classifier, layer=layer, batch_size=batch_size, progress=progress)
     for pixels in (parts.images, swapped_images):
         placed = pixels.to(classifier.device, classifier.dtype)
         targets = _contrasts(classifier, placed, probe.question, batch_size=batch_size)
-        found = explain_in_batches(
-            method, classifier, placed, targets, layer=layer, batch_size=batch_size, progress=progress
-        )
-        maps.append((pixels, found))
-    per_class = max(1, shown // chosen["label"].nunique())
-    exhibited = sample_evidence(chosen, per_class=per_class, most=shown, seed=seed)
+        maps.append((pixels, explained(placed, targets)))
+    exhibited = _exhibited(chosen, shown, seed=seed)
     own, swapped = (energy_in_mask(found, masks, seed=seed) for _, found in maps)
     return BiasEvidence(
         method=method.name,
@@ -173,6 +171,11 @@ def grad_cam_evidence(
         overlap=_overlap(maps[0][1], masks, seed=seed),
         check=_checked(classifier, parts.images, maps[0][1], method, checked=checked, seed=seed),
     )
+
+
+def _exhibited(measured: pd.DataFrame, most: int, *, seed: int) -> NDArray[np.int64]:
+    """Draw which rows are shown: as many of each class as of every other, `most` at most."""
+    return sample_evidence(measured, per_class=max(1, most // measured["label"].nunique()), most=most, seed=seed)
 
 
 def _selection(shown: int, measured: int, probed: int, seed: int) -> str:

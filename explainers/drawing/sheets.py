@@ -68,10 +68,8 @@ def explanation_sheet(
     headings = list(rows)
     if difference is not None:
         first, second = (_named(rows, name) for name in difference)
-        for_each = [(column, raws[first, column] - raws[second, column]) for column in columns]
-        tiles.append(
-            [_signed_tile(photograph, grown[first, column] - grown[second, column], raw) for column, raw in for_each]
-        )
+        minus = [tuple(maps[first, column] - maps[second, column] for maps in (grown, raws)) for column in columns]
+        tiles.append([_signed_tile(photograph, *pair) for pair in minus])
         headings.append(Heading("difference", f"{first.name} minus {second.name}"))
     shown = [Tile(picture(photograph)), *[None] * (len(tiles) - 1)]
     return Sheet(

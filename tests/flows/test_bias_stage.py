@@ -5,8 +5,6 @@ The pictures are red and blue squares on bright and dark textures; the classifie
 
 import csv
 from dataclasses import replace
-from fnmatch import fnmatchcase
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,107 +12,19 @@ from PIL import Image
 
 from explainers.bias.plates import boxes_of, own_plates
 from flows.audit_job import AuditJob
-from flows.bias_controls import failed_control_criteria
 from flows.bias_masks import _question, mask_sets
-from flows.bias_stage import BiasEntry, bias_entries, bias_findings, check_bias, probe
+from flows.bias_stage import bias_entries, bias_findings, check_bias, probe
 from flows.bias_tables import attributes_of, with_boxes
-from flows.finding_steps import packed_finding
 from flows.ledgers import read_csv
 from flows.planning import check_against_registries
-from flows.shortcut_stage import shortcut_entries
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
-from tests.explainers import synthetic
+from tests.flows.own_images import PLAN, SWAPS, findings_of, job_of, written
 from wolfhound.errors import DataError, PlanError
 from wolfhound.evidence import Finding
-from wolfhound.plan import DemonstrationBias
 from wolfhound.progress import silent
 from wolfhound.store import EvidenceStore
-from wolfhound.verdicts import exit_code, judge_all, overall
 from wolfhound.verification import rate_checks
-
-NETWORK = """
-import torch
-from torch import nn
-
-
-class Border(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor(4.0))
-        self.features = nn.Conv2d(3, 1, 1, bias=False)
-        nn.init.constant_(self.features.weight, 1 / 3)
-
-    def forward(self, pixels):
-        grey = self.features(pixels)
-        inner = grey[:, :, 2:-2, 2:-2].sum(dim=(1, 2, 3))
-        border = (grey.sum(dim=(1, 2, 3)) - inner) / (grey[0].numel() - grey[0, :, 2:-2, 2:-2].numel()) - 0.5
-        return torch.stack([-self.scale * border, self.scale * border], dim=1)
-
-
-def border():
-    return Border()
-
-
-def darkened(pixels):
-    changed = torch.full_like(pixels, 0.05)
-    changed[..., 2:-2, 2:-2] = pixels[..., 2:-2, 2:-2]
-    return changed
-"""
-
-PLAN = """\
-wolfhound: 1
-name: own
-purpose: A test.
-seed: 3
-device: cpu
-batch_size: 16
-images: {source: csv, path: images.csv, size: 16, fit: {method: squash}}
-splits: {craft: 2, select: 2, report: 60}
-classifiers:
-  - name: border
-    source: factory
-    file: network.py
-    callable: border
-    preprocessing: {mean: [0, 0, 0], std: [1, 1, 1]}
-bias:
-"""
-# Labels are sorted by name: husky is 0, wolf is 1; a bright border (snow) says wolf.
-USUAL = {"wolf": "snow", "husky": "grass"}
-
-
-def written(folder: Path, *, masks: bool = True) -> Path:
-    """Write 64 pictures, their list, boxes and attributes, and the network."""
-    rng, rows, boxes = np.random.default_rng(0), [], []
-    for index in range(64):
-        label = ("wolf", "husky")[index % 2]
-        kind = USUAL[label] if index % 8 < 6 else USUAL[("husky", "wolf")[index % 2]]
-        pixels, mask = synthetic.texture(kind, rng), np.zeros((16, 16), dtype=np.uint8)
-        pixels[:, 5:11, 4:12] = np.array([220, 40, 30] if label == "wolf" else [30, 40, 220])[:, None, None]
-        mask[5:11, 4:12] = 255
-        Image.fromarray(pixels.transpose(1, 2, 0)).save(folder / f"{index}.png")
-        Image.fromarray(mask).save(folder / f"{index}-mask.png")
-        rows.append((f"{index}.png", label, f"{index}-mask.png" if masks else "", kind))
-        boxes.append((f"{index}.png", 4, 5, 12, 11, ("old", "new")[index % 3 == 0], "x" if index else "rare"))
-    with (folder / "images.csv").open("w", newline="") as stream:
-        csv.writer(stream).writerows([("path", "label", "mask", "group"), *rows])
-    with (folder / "boxes.csv").open("w", newline="") as stream:
-        csv.writer(stream).writerows([("path", "x0", "y0", "x1", "y1", "camera", "odd"), *boxes])
-    (folder / "network.py").write_text(NETWORK)
-    return folder
-
-
-def job_of(folder: Path, bias: str) -> AuditJob:
-    root = folder / "run"
-    root.mkdir(exist_ok=True)
-    return AuditJob((PLAN + bias).encode(), folder, root, folder / "cache", "wolfhound run own.yaml")
-
-
-def findings_of(job: AuditJob) -> list[Finding]:
-    check_against_registries(job)
-    check_bias(job)
-    values = {entry.name: (entry, probe(job, entry, silent)) for entry in bias_entries(job)}
-    return [finding for _, finding in bias_findings(values)]
 
 
 def recounted(job: AuditJob, findings: list[Finding]) -> bool:
@@ -132,11 +42,6 @@ def recounted(job: AuditJob, findings: list[Finding]) -> bool:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return written(tmp_path_factory.mktemp("own"))
-
-
-SWAPS = (
-    "  - {source: masks, crossed: 6, shown: 2, kinds: groups, usual: {wolf: snow, husky: grass}, plates: inpainted}\n"
-)
 
 
 @pytest.fixture(scope="module")
@@ -354,66 +259,3 @@ def test_images_without_masks_are_told_what_else_there_is(tmp_path):
 def test_a_bias_section_that_makes_no_sense_is_refused(folder, bias, reason):
     with pytest.raises(PlanError, match=reason):
         check_against_registries(job_of(folder, bias))
-
-
-def control(finding: Finding, *, confounding: float, caught: bool, decided: bool = True):
-    section = DemonstrationBias(source="demonstration")
-    name = "confounded" if confounding > 0.5 else "balanced"
-    value = packed_finding(replace(finding, id=f"bias/{name}", subject=name), caught=caught, decided=decided)
-    return name, (BiasEntry(name, section, confounding=confounding), value)
-
-
-@pytest.mark.parametrize(("caught", "passed"), [(False, True), (True, False)])
-def test_an_audit_whose_control_fails_does_not_pass_even_without_a_criterion(swapped, caught, passed):
-    _, (finding,) = swapped
-    values = dict(
-        [control(finding, confounding=1.0, caught=caught), control(finding, confounding=0.5, caught=not passed)]
-    )
-    found = [one for _, one in bias_findings(values)]
-    assert all(one.doubts[0].code == "bias-control-failed" for one in found)
-    assert all("WRONG" in one.facts["controls of the audit itself"] for one in found)
-    criteria = failed_control_criteria(found)
-    judgements = judge_all(criteria, found, ())
-    assert {judgement.verdict for judgement in judgements} == {"inconclusive"}
-    assert exit_code(overall(judgements)) == 3
-
-
-def test_a_balanced_control_that_could_not_be_decided_has_not_passed(swapped):
-    _, (finding,) = swapped
-    planted = control(finding, confounding=1.0, caught=True)
-    found = [
-        one for _, one in bias_findings(dict([planted, control(finding, confounding=0.5, caught=False, decided=False)]))
-    ]
-    assert failed_control_criteria(found)
-    assert "balanced: not decidable, which is WRONG" in found[0].facts["controls of the audit itself"]
-
-
-def test_an_audit_whose_controls_hold_adds_no_criterion(swapped):
-    _, (finding,) = swapped
-    values = dict([control(finding, confounding=1.0, caught=True), control(finding, confounding=0.5, caught=False)])
-    found = [one for _, one in bias_findings(values)]
-    assert not any(one.doubts for one in found)
-    assert failed_control_criteria(found) == ()
-    assert found[0].facts["controls of the audit itself"] == (
-        "confounded: caught, as it must be; balanced: passed, as it must"
-    )
-
-
-def test_the_demonstrations_criterion_judges_its_two_controls_and_no_planted_shortcut(folder):
-    text = (Path(__file__).parents[2] / "plans" / "demonstration.yaml").read_bytes()
-    job = AuditJob(text, folder, folder / "run", folder / "cache", "wolfhound demo")
-    (criterion,) = [one for one in job.plan.criteria if one.rate == "bias.flip_rate_other_background"]
-    subjects = [entry.name for entry in (*bias_entries(job), *shortcut_entries(job))]
-    assert subjects == ["confounded", "balanced", "shortcut"]
-    judged = [name for name in (*subjects, *job.plan.classifier_names) if fnmatchcase(name, criterion.subjects)]
-    assert judged == ["confounded", "balanced"]
-
-
-def test_a_study_has_a_classifier_for_every_share_and_only_the_extremes_are_controls(folder):
-    job = job_of(folder, "  - {source: demonstration, confounding: [0.5, 0.8, 0.95, 1.0]}\n")
-    assert [(entry.name, entry.planted) for entry in bias_entries(job)] == [
-        ("confounded-80", None),
-        ("confounded-95", None),
-        ("confounded-100", True),
-        ("balanced", False),
-    ]
