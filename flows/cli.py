@@ -6,11 +6,13 @@ or not tested; 4 the run broke off and can be resumed.
 
 import json
 import os
+import shlex
 import sys
+import traceback
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -94,9 +96,26 @@ def main() -> None:
     except OSError as error:
         fault = storage_fault(error)
         if fault is None:
-            raise
-        _fail(fault)
+            _break_off(error)
+        _fail(str(fault))
         sys.exit(BAD_INPUT)
+    except Exception as error:
+        _break_off(error)
+
+
+def _break_off(error: Exception) -> NoReturn:
+    """End on a fault of the program: 1, Python's own code for it, would read as a criterion that is not met."""
+    _fail(f"{type(error).__name__}: {error}".rstrip(": "))
+    _show_where(error)
+    sys.exit(BROKE_OFF)
+
+
+def _show_where(error: BaseException) -> None:
+    """Show the traceback to whoever asked for it, or say how to."""
+    if os.environ.get("WOLFHOUND_TRACEBACK"):
+        traceback.print_exception(error)
+    else:
+        typer.echo("Set WOLFHOUND_TRACEBACK=1 to see where.", err=True)
 
 
 def _fail(message: str) -> None:
@@ -198,7 +217,7 @@ def _audit(
     try:
         result = _run(job, quiet=quiet, plain=plain, execution=execution)
     except (Exception, KeyboardInterrupt) as error:
-        return _broke_off(error, command)
+        return _broke_off(error, _again(plan, command, output))
     for line in summary_lines(result, job.root):
         typer.echo(line)
     return result.exit_code
@@ -231,6 +250,15 @@ def _run(job: "AuditJob", *, quiet: bool, plain: bool, execution: Execution) -> 
     return run_audit_flow(job, quiet=quiet, execution=execution)
 
 
+def _again(plan: PlanFile, command: str, output: Path | None) -> str:
+    """Return the command that goes on with a run, ready for a shell: it names plan and run folder as they were named.
+
+    `command` stands in the evidence, which says nothing of where files lay on one machine.
+    """
+    words = command.split() if plan.path is None else ["wolfhound", "run", str(plan.path)]
+    return shlex.join(words if output is None else [*words, "--output", str(output)])
+
+
 def _broke_off(error: BaseException, command: str) -> int:
     if isinstance(error, PlanError):
         _fail(str(error))
@@ -241,12 +269,8 @@ def _broke_off(error: BaseException, command: str) -> int:
     what = "it was interrupted" if isinstance(error, KeyboardInterrupt) else what
     _fail(f"the audit broke off: {what}")
     typer.echo(f"Finished steps are kept. Resume it with: {command}", err=True)
-    if os.environ.get("WOLFHOUND_TRACEBACK"):
-        import traceback
-
-        traceback.print_exception(error)
-    elif not (fault or isinstance(error, WolfhoundError | KeyboardInterrupt)):
-        typer.echo("Set WOLFHOUND_TRACEBACK=1 to see where.", err=True)
+    if os.environ.get("WOLFHOUND_TRACEBACK") or not (fault or isinstance(error, WolfhoundError | KeyboardInterrupt)):
+        _show_where(error)
     return BROKE_OFF
 
 
@@ -317,7 +341,9 @@ def plan_check(plan: Annotated[Path, typer.Argument(help="The audit plan, a YAML
     job = AuditJob(read.source, plan.resolve().parent, Path(), Path(), "")
     check_against_registries(job)
     presentation_of(job.plan.report)
-    counted = ", ".join(f"{count} {kind}" for kind, count in read.plan.sections.items())
+    counted = ", ".join(
+        kind if kind in ("groups", "hypotheses") else f"{count} {kind}" for kind, count in read.plan.sections.items()
+    )
     typer.echo(
         f"{plan}: a valid plan with {len(read.plan.classifiers)} classifier(s), {len(read.plan.criteria)} criteria and "
         f"these sections: {counted or 'none'}"

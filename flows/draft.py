@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from wolfhound import loading, sources
 from wolfhound.classifier import Classifier, Preprocessing, frozen
-from wolfhound.errors import DataError, ModelError
+from wolfhound.errors import DataError, ModelError, PlanError
 from wolfhound.images import ImageSet
 from wolfhound.sources.folder import FolderLabels, list_folder
+from wolfhound.sources.listing import Entry
 
 LOOKED_AT = 96
 """Images on which preprocessings are compared."""
@@ -78,16 +78,18 @@ def look(wanted: Wanted, *, cache: Path) -> Draft:
     """Return what can be seen of the images and the network.
 
     Raises:
-        DataError: there are no images in one folder a class.
+        PlanError: means without deviations, or for weights that bring their own.
+        DataError: there are no images in one folder a class, or the first of them is no picture.
         ModelError: the network cannot be made, or has another number of classes than the images.
     """
+    _check_preprocessing(wanted)
     if not wanted.images.is_dir():
         raise DataError(f"expected a folder with one folder of images a class at {wanted.images}, but there is none")
     labels, names, class_names = _labels(wanted)
     listing = list_folder(wanted.images, labels=labels, class_names=class_names, limit_per_class=None)
     if not listing.entries:
         raise DataError(f"expected one folder of images a class in {wanted.images}, got {listing.faults[0]}")
-    size, crop = _size(wanted)
+    size, crop = _size(wanted, listing.entries[0])
     present = len({entry.label for entry in listing.entries})
     if wanted.factory is None:
         return Draft(present, len(listing.entries), size, crop, labels, names, None, "as its weights were published")
@@ -108,16 +110,27 @@ def _labels(wanted: Wanted) -> tuple[FolderLabels, str, Sequence[str] | None]:
     return "folder_order", "folders", None
 
 
-def _size(wanted: Wanted) -> tuple[int, int | None]:
+def _check_preprocessing(wanted: Wanted) -> None:
+    given = [flag for flag, values in (("--mean", wanted.mean), ("--std", wanted.std)) if values is not None]
+    if len(given) == 1:
+        raise PlanError(f"expected --mean and --std together, got {given[0]} alone")
+    if given and wanted.factory is None:
+        raise PlanError(f"expected no --mean and --std for {wanted.model}, whose weights bring their own")
+
+
+def _size(wanted: Wanted, first: Entry) -> tuple[int, int | None]:
     """Return the side of the images and the shorter side before the cut; small square pictures are taken whole."""
     if wanted.factory is None:
-        fit, (height, _) = loading.torchvision_fit(wanted.model)
+        published = "DEFAULT" if wanted.weights is None or Path(wanted.weights).suffix else wanted.weights
+        fit, (height, _) = loading.torchvision_fit(wanted.model, weights=published)
         return wanted.size or height, fit.shorter_side if wanted.size in (None, height) else None
     if wanted.size:
         return wanted.size, None if wanted.size <= _SMALL else round(wanted.size * 256 / 224)
-    first = next(path for path in sorted(wanted.images.rglob("*")) if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
-    with Image.open(first) as picture:
-        width, height = picture.size
+    try:
+        with first.picture.open() as picture:
+            width, height = picture.size
+    except OSError as error:
+        raise DataError(f"{first.picture.origin}: expected a picture, but it cannot be read as one") from error
     return (width, None) if width == height <= _SMALL else (224, 256)
 
 

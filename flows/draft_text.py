@@ -88,7 +88,7 @@ def plan_text(wanted: Wanted, draft: Draft, *, path: Path, purpose: str, today: 
     return _PLAN.format(
         model=wanted.model,
         file=path.name,
-        name=path.stem,
+        name=json.dumps(path.stem, ensure_ascii=False),
         purpose=json.dumps(purpose),
         count=draft.count,
         classes=draft.classes,

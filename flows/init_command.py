@@ -30,6 +30,7 @@ def init(
     """Write a commented plan for your classifier and images, which runs as it is."""
     if plan.exists() and not force:
         raise PlanError(f"expected no file at {plan} yet (write elsewhere, or overwrite it with --force)")
+    given = _channel(mean, "--mean"), _channel(std, "--std")
     where = images or Path(_asked("Where are the images (a folder with one folder a class)?", "--images", yes=yes))
     what = model or _asked("What is the classifier (a name of torchvision's, or FILE.py:FUNCTION)?", "--model", yes=yes)
     if weights is None and not yes:
@@ -41,7 +42,7 @@ def init(
 
     cache = Path(os.environ.get("WOLFHOUND_CACHE") or default_cache()).resolve()
     process_settings.configure(cache, prefect=False)
-    wanted = Wanted(where, what, weights, size, _channel(mean, "--mean"), _channel(std, "--std"))
+    wanted = Wanted(where, what, weights, size, *given)
     draft = look(wanted, cache=cache)
     text = plan_text(wanted, draft, path=plan, purpose=told, today=datetime.datetime.now(datetime.UTC).date())
     parse_plan(text.encode(), name=str(plan), folder=plan.resolve().parent)

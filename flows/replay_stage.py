@@ -8,9 +8,11 @@ from attacks.threat import Threat
 from attacks.universal.replay import Reading, read_perturbation
 from flows.audit_job import AuditJob
 from flows.naming import threat_name
-from flows.steps import StepValue, pack
+from flows.steps import StepValue, only_looked_at, pack
 from flows.subject_images import open_splits
+from wolfhound.evidence import Artefact
 from wolfhound.plan import ReplaySection
+from wolfhound.store import sha256
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ def read_replayed(job: AuditJob, entry: ReplayEntry, source: str) -> StepValue:
     reading = Reading(section.layout, section.scale, section.channels)
     path = next(file.path for file in section.files if file.name == source)
     found = read_perturbation(path, reading)
-    stored = job.store.put(safetensors.torch.save({"best": found.delta}), ".safetensors")
+    data = safetensors.torch.save({"best": found.delta})
+    looked_at = Artefact(sha256(data), ".safetensors", len(data))
+    stored = looked_at if only_looked_at() else job.store.put(data, looked_at.suffix)
     return {
         "deltas": pack(stored),
         "title": f"replayed {source}",

@@ -8,7 +8,7 @@ import yaml
 from flows.audit_job import AuditJob
 from flows.steps import StepValue, differing, only_looking, refused
 from flows.units import Unit, work
-from flows.waves import attack_units, classifier_units, crafted_runs, replayed_files, table_units
+from flows.waves import attack_units, classifier_units, crafted_runs, replayed_files, table_targets, table_units
 from wolfhound.errors import WolfhoundError
 
 MOST_SHOWN = 12
@@ -34,9 +34,11 @@ def forecast(job: AuditJob) -> Forecast:
     units = [*classifier_units(job), *attack_units(job)]
     _look(units, found, to_do)
     if all((unit.kind, unit.label) in found for unit in units if unit.kind == "universal"):
-        _look(table_units(job, crafted_runs(job, found), replayed_files(job)), found, to_do)
+        with only_looking():
+            read = replayed_files(job)
+        _look(table_units(job, crafted_runs(job, found), read), found, to_do)
     else:
-        to_do.append(("table", "perturbations that it judges are to be crafted"))
+        to_do += [(f"table: {name}", "perturbations that it judges are to be crafted") for name in table_targets(job)]
     return Forecast(tuple(f"{kind}: {label}" for kind, label in found), tuple(to_do))
 
 

@@ -66,10 +66,13 @@ class SharedStore(EvidenceStore):
         return super().has_steps() or bool(self._step_names())
 
     def gather(self) -> None:
-        """Fetch every record and every artefact that workers stored elsewhere."""
+        """Fetch every record and every artefact that workers stored elsewhere.
+
+        A record that is here already may be of an earlier plan: what this process records goes to the URL at once, so
+        none there is older than its own.
+        """
         for name in self._step_names():
-            if not (self.root / name).is_file():
-                self._fetch(name)
+            self._fetch(name)
         for record in self.step_records():
             for artefact in artefacts_in(record.get("value")):
                 self.holds(artefact)
@@ -122,7 +125,7 @@ class SharedStore(EvidenceStore):
         system.invalidate_cache()  # others write there too
         try:
             yield system, base
-        except (OSError, ValueError) as error:
+        except Exception as error:  # each protocol's library has errors of its own
             raise EvidenceError(f"expected storage that can be read and written at {self.url}, but: {error}") from error
 
 

@@ -91,13 +91,17 @@ def replayed_files(job: AuditJob) -> dict[str, StepValue]:
 def table_units(job: AuditJob, crafted: Mapping[str, list[StepValue]], read: Mapping[str, StepValue]) -> list[Unit]:
     """Return a unit for each classifier that something is judged on: its row of ledgers."""
     universal, replayed = universal_entries(job), replay_entries(job)
-    aimed_at = {target for entry in universal for target in entry.targets}
-    aimed_at |= {target for entry in replayed for target in entry.targets}
     return [
         Unit("table", target, evaluate, (job, target, judged_on(target, universal, crafted, replayed, read)))
-        for target in job.plan.classifier_names
-        if target in aimed_at
+        for target in table_targets(job)
     ]
+
+
+def table_targets(job: AuditJob) -> tuple[str, ...]:
+    """Return the classifiers that a perturbation is judged on, in the plan's order."""
+    aimed_at = {target for entry in universal_entries(job) for target in entry.targets}
+    aimed_at |= {target for entry in replay_entries(job) for target in entry.targets}
+    return tuple(name for name in job.plan.classifier_names if name in aimed_at)
 
 
 def targeted_values(job: AuditJob, found: Found) -> dict[tuple[str, str], StepValue]:

@@ -6,11 +6,11 @@ import torch
 
 from attacks.doubts import classifier_doubts
 from attacks.network_doubts import follows_pixels
+from flows.gradient_check import gradient_faults
 from flows.preflight.notice import Notice, Severity
 from flows.preflight.sample import Inspected, Sample
 from wolfhound.classifier import frozen
 from wolfhound.evidence import Doubt
-from wolfhound.plan import AuditPlan
 
 BATCH_TOLERANCE = 1e-3
 """How far a logit may depend on the other images of its batch, as a share of the largest one: 100 times round-off."""
@@ -37,21 +37,15 @@ _REMEDIES: dict[str, tuple[Severity, str]] = {
 
 def network_faults(inspected: Inspected) -> Iterator[Notice]:
     """Yield a notice for each doubt about a network, for outputs that depend on the batch, and for no gradient."""
-    gradients = needs_gradients(inspected.job.plan)
     for sample in inspected.samples:
         doubts = classifier_doubts(sample.classifier, sample.pixels, sample.labels)
         # A black box says itself that it gives none, and what would need them was refused with the plan.
         cut_off = sample.classifier.differentiable and not follows_pixels(sample.classifier, sample.pixels[:2])
-        if cut_off and gradients:
+        if cut_off and gradient_faults(inspected.job.plan, frozenset((sample.name,))):
             yield _disconnected(sample)
         yield from (_notice(sample, doubt) for doubt in doubts if not (cut_off and doubt.code == "masked-gradients"))
         if not {"randomised", "training-mode"} & {doubt.code for doubt in doubts}:
             yield from _batch_dependence(sample)
-
-
-def needs_gradients(plan: AuditPlan) -> bool:
-    """Whether any section of the plan follows gradients."""
-    return bool(plan.universal or plan.robust or plan.targeted or plan.inside)
 
 
 def _notice(sample: Sample, doubt: Doubt) -> Notice:

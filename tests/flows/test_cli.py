@@ -52,6 +52,13 @@ def test_a_plan_is_checked_without_running_anything(plan: Path) -> None:
     assert list(plan.parent.iterdir()) == [plan]
 
 
+def test_a_checked_plan_is_told_with_every_section_that_it_has(plan: Path) -> None:
+    more = "hypotheses: {}\nshortcut:\n  - {source: demonstration, network: net, layer: maxpool}\n"
+    plan.write_text(PLAN.replace("report: 1}", "report: 200}") + more)
+    done = wolfhound("plan", "check", plan, cwd=plan.parent)
+    assert "these sections: 1 shortcut, hypotheses" in done.stdout, done.stderr
+
+
 def test_unknown_attacks_and_options_are_found_by_plan_check(plan: Path) -> None:
     plan.write_text(
         PLAN

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from flows.audit import prepare, run_audit
@@ -79,6 +80,32 @@ def test_a_plan_elsewhere_names_the_same_files(project: Path) -> None:
     assert section.preprocessing.mean == (0.5, 0.5, 0.5)
 
 
+def test_a_fit_is_that_of_the_weights_that_were_named(project: Path) -> None:
+    draft("--images", "images", "--model", "resnet50", "--weights", "IMAGENET1K_V1", "--yes")
+    images = read_plan(project / "audit.yaml").plan.images
+    assert images.source == "folder"
+    assert images.fit.shorter_side == 256, "resnet50's newer weights have 232"
+
+
+@pytest.mark.parametrize("name", ["2024.yaml", "on.yaml"])
+def test_a_plan_may_be_called_what_yaml_takes_for_something_else(name: str, project: Path) -> None:
+    draft("--images", "images", "--model", "resnet18", "--yes", name)
+    assert read_plan(project / name).plan.name == Path(name).stem
+
+
+def test_the_size_is_that_of_a_picture_of_a_class_whatever_its_format(project: Path) -> None:
+    for number in range(20):
+        folder = project / "bitmaps" / f"class {number % 4}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (number, 0, 0)).save(folder / f"{number}.bmp")
+    given = ("--model", "nets.py:sound", "--mean", "0,0,0", "--std", "1,1,1", "--yes")
+    assert "made 16x16" in draft("--images", "bitmaps", *given)
+    (project / "bitmaps" / "class 0" / "0.bmp").write_bytes(b"no picture")
+    done = invoked("--images", "bitmaps", *given, "other.yaml")
+    assert isinstance(done.exception, DataError)
+    assert "0.bmp: expected a picture" in str(done.exception)
+
+
 def test_imagenets_folders_are_known_by_their_index_for_a_network_of_torchvisions(project: Path) -> None:
     (project / "photographs").mkdir()
     for folder, name in zip(sorted((project / "images").iterdir()), ("0001_goldfish", "0207_retriever"), strict=False):
@@ -98,6 +125,9 @@ def test_imagenets_folders_are_known_by_their_index_for_a_network_of_torchvision
         ("images", "nets.py:nothing", [], "nothing"),
         ("images", "no_such_network", [], "expected a classifier of torchvision"),
         ("images", "nets.py:sound", ["--mean", "0.5"], "expected three numbers for --mean"),
+        ("images", "nets.py:sound", ["--mean", "1,1,1"], "expected --mean and --std together, got --mean alone"),
+        ("images", "nets.py:sound", ["--std", "1,1,1"], "expected --mean and --std together, got --std alone"),
+        ("images", "resnet18", ["--mean", "1,1,1", "--std", "1,1,1"], "expected no --mean and --std for resnet18"),
         ("images", "nets.py:sound", ["nets.py"], "expected no file at nets.py yet"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flows.audit import conduct, prepare
@@ -74,8 +75,18 @@ def test_what_is_judged_waits_for_what_is_crafted(job: AuditJob) -> None:
     to_do = dict(forecast(changed(job, "options: {passes: 2}", "options: {passes: 1}")).to_do)
     assert to_do == {
         "universal: sgd_uap-l2-2/first/1": "to be done again, changed: attack",
-        "table": "perturbations that it judges are to be crafted",
+        "table: first": "perturbations that it judges are to be crafted",
+        "table: second": "perturbations that it judges are to be crafted",
     }
+
+
+def test_a_replayed_file_is_looked_at_and_not_stored(job: AuditJob) -> None:
+    np.save(job.folder / "noise.npy", np.full((3, 16, 16), 4 / 255))
+    replay = "replay:\n  - {files: [{name: noise, path: noise.npy}], threat: {norm: linf, epsilon: 8/255}, layout: CHW}"
+    other = changed(job, "universal:", f"{replay}\nuniversal:")
+    before = snapshot(job)
+    assert {name for name, _ in forecast(other).to_do} == {"table: first", "table: second"}
+    assert snapshot(job) == before
 
 
 def test_a_lost_file_is_named_as_the_reason(job: AuditJob) -> None:

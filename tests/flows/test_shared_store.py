@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from flows.audit import prepare, run_audit
 from flows.audit_job import AuditJob
@@ -66,6 +67,15 @@ def test_gathering_brings_all_that_others_stored(tmp_path: Path) -> None:
     assert list(other.files()) == list(one.files())
 
 
+def test_gathering_replaces_the_record_of_an_older_plan(tmp_path: Path) -> None:
+    one, other = stores(tmp_path)
+    finish(one, seed=1)
+    value = Step(other, "table/net", {"seed": 2}).once(lambda: {"ledger": pack(other.put(b"newer\n", ".csv"))})
+    one.gather()
+    assert one.step("table/net", Step(one, "table/net", {"seed": 2}).key) == value
+    assert EvidenceStore(one.root).holds(unpack(value["ledger"]))
+
+
 @pytest.mark.parametrize("url", ["nosuch://bucket/audits", "audits://x"])
 def test_a_url_that_nobody_knows_is_a_fault_of_the_input(url: str, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="expected the URL of a storage"):
@@ -76,6 +86,18 @@ def test_storage_that_refuses_is_named(tmp_path: Path) -> None:
     (tmp_path / "remote").write_text("a file, no folder")
     with pytest.raises(EvidenceError, match="expected storage that can be read and written at file:"):
         finish(stores(tmp_path)[0])
+
+
+def test_what_the_library_of_a_protocol_raises_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoCredentialsError(Exception):
+        """Of a library that has no errors of the system's kind."""
+
+    def refuse(*_: object, **__: object) -> bytes:
+        raise NoCredentialsError("unable to locate credentials")
+
+    monkeypatch.setattr(LocalFileSystem, "ls", refuse)
+    with pytest.raises(EvidenceError, match=r"at file:.*unable to locate credentials"):
+        stores(tmp_path)[0].has_steps()
 
 
 @pytest.fixture

@@ -17,8 +17,10 @@ from tests.flows.preflight.conftest import Plan
 from tests.flows.preflight.conftest import make_job as make_job
 from tests.flows.preflight.conftest import trained_state as trained_state
 from tests.flows.preflight.conftest import workshop as workshop
+from tests.flows.test_cli import PLAN as MINIMAL
 from wolfhound.errors import PlanError
 from wolfhound.evidence import dump_evidence
+from wolfhound.plan_reading import PlanFile, read_plan
 from wolfhound.store import EvidenceStore, write_atomically
 
 ATTACKS = """\
@@ -139,6 +141,30 @@ def test_a_run_that_meets_a_full_disk_says_so_and_how_to_resume(capsys: pytest.C
     said = capsys.readouterr().err
     assert "the audit broke off: the disk is full at /data/run/steps" in said
     assert "Resume it with: wolfhound run plan.yaml" in said
+
+
+def test_the_command_that_resumes_names_the_plan_and_the_run_folder(tmp_path: Path) -> None:
+    plan = tmp_path / "my audit.yaml"
+    plan.write_text(MINIMAL)
+    read = read_plan(plan)
+    assert cli._again(read, "wolfhound run my audit.yaml", None) == f"wolfhound run '{plan}'"
+    assert cli._again(read, "wolfhound run my audit.yaml", Path("out")) == f"wolfhound run '{plan}' --output out"
+    demo = PlanFile(read.plan, read.source)
+    assert cli._again(demo, "wolfhound demo", Path("out")) == "wolfhound demo --output out"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), OSError(errno.ENOENT, "no such file")])
+def test_a_fault_of_the_program_does_not_end_like_a_criterion_that_is_not_met(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == cli.BROKE_OFF
+    assert f"{type(error).__name__}: {error}" in capsys.readouterr().err
 
 
 def test_a_full_disk_before_the_run_is_no_traceback(

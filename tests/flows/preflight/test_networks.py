@@ -90,6 +90,15 @@ def test_a_plan_without_gradients_needs_none(make_job: Plan) -> None:
     assert "disconnected-gradients" not in codes(make_job("detached", rest=natural))
 
 
+def test_attacks_that_only_ask_need_no_gradients(make_job: Plan) -> None:
+    asking = "robust:\n  - {attack: square, threat: {norm: linf, epsilon: 8/255}, images: 4}\n"
+    assert "disconnected-gradients" not in codes(make_job("detached", rest=asking))
+
+
+def test_a_network_that_refuses_other_sizes_by_an_assertion_is_not_at_fault(make_job: Plan) -> None:
+    assert "other-resolution" not in codes(make_job("particular", size=56))
+
+
 def test_an_error_that_the_plan_accepts_is_a_limitation_and_no_obstacle(make_job: Plan) -> None:
     job = make_job("softmax", rest=ATTACK + "preflight: {accept: [probabilities]}\n")
     preflight.stop_at_errors(job)
