@@ -35,8 +35,8 @@ class CosineUniversal:
         images_per_update: images in the mean of one update (the paper: 32).
         step: Adam's learning rate as a share of epsilon (the paper: 0.005 at 10/255, a share of 0.13).
         decay: "cosine" lets the steps shrink to zero; "none" keeps their length, as the paper does.
-        augment: "none", "flips", "shifts" or "crops", "auto" by the images' size (see `views`); the clean logits stay
-            those of the whole image.
+        augment: "none", "flips", "shifts", "crops" or "mixes", "auto" by the images' size (see `views`); the clean
+            logits stay those of the whole image, or are those of what mixed images show.
     """
 
     passes: int = 20
@@ -81,7 +81,10 @@ class CosineUniversal:
             PlanError: the threat has a target; the logits are turned away from the clean ones and to nothing.
         """
         refuse_target(self.name, threat)
-        members = [Member(classifier, clean_logits(classifier, images, chunk=chunk)) for classifier in classifiers]
+        members = [
+            Member(classifier, clean_logits(classifier, images, chunk=chunk), classifier.logits)
+            for classifier in classifiers
+        ]
         shown = Shown.of(images, self.augment, generator=generator)
         start = resume or faint_noise(classifiers[0], images.size, threat, generator=generator)
         run = Run(threat, generator, chunk, advance, start)

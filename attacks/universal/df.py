@@ -39,8 +39,8 @@ class DfUniversal:
         step: Adam's learning rate as a share of epsilon (the paper: 0.005 at 10/255, a share of 0.13).
         decay: "cosine" lets the steps shrink to zero; "none" keeps their length, as the paper does.
         confidence: the lead (in logits) beyond which an image no longer counts (the paper: 10).
-        augment: "none", "flips", "shifts" or "crops" (see `attacks.universal.views`); "auto" is shifts for small
-            images, where crops lose more than they bring, and crops for larger ones.
+        augment: "none", "flips", "shifts", "crops" or "mixes" (see `attacks.universal.views`); "auto" is
+            shifts for small images, where crops lose more than they bring, and crops for larger ones.
         labels: "predicted" on the clean image, or those "given" with the image set.
     """
 

@@ -61,8 +61,8 @@ class DmUniversal:
         image_steps: descent steps on the images (the paper: 10), together 1.25 radii long.
         smoothing: label smoothing of the loss that the weights descend (the paper: 0.2).
         clip: cross-entropy (nats) above which an image no longer counts for v (the paper: 9).
-        augment: "none", as in the paper, "flips", "shifts" or "crops", "auto" by the images' size (see `views`), drawn
-            anew for each update.
+        augment: "none", as in the paper, "flips", "shifts", "crops" or "mixes", "auto" by the images' size (see
+            `views`), drawn anew for each update.
     """
 
     passes: int = 20
@@ -153,33 +153,30 @@ class DmUniversal:
     ) -> Tensor:
         """Return the gradient at `delta` of the summed loss at the hardest pair within `ramp` times the radii."""
         losses = partial(clipped_cross_entropy, clip=self.clip) if threat.target is None else to_target
+        parts = list(_parts(member, images, positions, chunk=chunk))  # labelled before the weights move
         with borrowed_weights(member.classifier.module) as weights:
-            self._descend_weights(weights, member, images, positions, radius=ramp * self.weight_radius, chunk=chunk)
+            self._descend_weights(weights, member.classifier, parts, radius=ramp * self.weight_radius)
             total = torch.zeros_like(delta)
-            for part in in_groups(positions, chunk):
-                labels = member.known[part.to(member.known.device)]
-                pixels = images.load(part.numpy()).to(member.classifier.device, member.classifier.dtype)
-                pixels = self._descended(member.classifier, pixels, labels, radius=ramp * self.image_radius)
+            for pixels, labels in parts:
+                hardest = self._descended(member.classifier, pixels, labels, radius=ramp * self.image_radius)
                 wanted = labels if threat.target is None else torch.full_like(labels, threat.target)
-                total += _ascent(losses, member.classifier, pixels, wanted, delta)
+                total += _ascent(losses, member.classifier, hardest, wanted, delta)
         return total
 
     def _descend_weights(
         self,
         weights: Sequence[Tensor],
-        member: Member,
-        images: Readable,
-        positions: Tensor,
+        classifier: Classifier,
+        parts: Sequence[tuple[Tensor, Tensor]],
         *,
         radius: float,
-        chunk: int,
     ) -> None:
         """Move `weights` in place by `weight_steps` normalised steps down the smoothed loss of clean images."""
         length = radius / self.weight_steps * float(_norm(weights))
         for _ in range(self.weight_steps):
             total = [torch.zeros_like(weight) for weight in weights]
-            for part in in_groups(positions, chunk):
-                gradient = self._weight_gradient(weights, member, images, part)
+            for pixels, labels in parts:
+                gradient = self._weight_gradient(weights, classifier, pixels, labels)
                 total = [one + other for one, other in zip(total, gradient, strict=True)]
             scale = length / float(_norm(total).clamp_min(torch.finfo(total[0].dtype).tiny))
             with torch.no_grad():
@@ -187,16 +184,11 @@ class DmUniversal:
                     weight.sub_(scale * slope)
 
     def _weight_gradient(
-        self, weights: Sequence[Tensor], member: Member, images: Readable, part: Tensor
+        self, weights: Sequence[Tensor], classifier: Classifier, pixels: Tensor, labels: Tensor
     ) -> Sequence[Tensor]:
-        classifier = member.classifier
-        pixels = images.load(part.numpy()).to(classifier.device, classifier.dtype)
         with torch.enable_grad():
             loss = functional.cross_entropy(
-                classifier.logits(pixels),
-                member.known[part.to(member.known.device)],
-                label_smoothing=self.smoothing,
-                reduction="sum",
+                classifier.logits(pixels), labels, label_smoothing=self.smoothing, reduction="sum"
             )
             return torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
 
@@ -228,6 +220,13 @@ def borrowed_weights(module: nn.Module) -> Iterator[list[nn.Parameter]]:
             for weight, value, required in kept:
                 weight.copy_(value)
                 weight.requires_grad_(required)
+
+
+def _parts(member: Member, images: Readable, positions: Tensor, *, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the images at `positions` on the network's device and their labels, `chunk` at a time."""
+    for part in in_groups(positions, chunk):
+        pixels = images.load(part.numpy()).to(member.classifier.device, member.classifier.dtype)
+        yield pixels, member.knows(images, part, pixels)
 
 
 def _ascent(losses: Losses, classifier: Classifier, pixels: Tensor, labels: Tensor, delta: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class PatchUniversal:
         decay: "cosine" lets the steps shrink to zero; "none" keeps their length.
         confidence: the lead (in logits) beyond which an image no longer counts.
         positions: "given" crafts for the threat's place, "random" for a place anywhere, drawn anew for every image.
-        augment: "none", "flips" or "crops" (see `attacks.universal.views`).
+        augment: "none", "flips", "shifts", "crops" or "mixes" (see `attacks.universal.views`).
     """
 
     passes: int = 20
@@ -168,10 +168,12 @@ class Sticker:
         total = torch.zeros_like(self.colours)
         for rows in in_groups(torch.arange(len(positions)), chunk):
             part = positions[rows]
-            pixels = self.over(images.load(part.numpy()), rows)
+            clean = images.load(part.numpy())
+            pixels = self.over(clean, rows)
             for member in members:
-                at = pixels.to(member.classifier.device, member.classifier.dtype, copy=True)
-                slope = _slope(losses, member, at, part)
+                classifier = member.classifier
+                known = member.knows(images, part, clean.to(classifier.device, classifier.dtype))
+                slope = _slope(losses, classifier, pixels.to(classifier.device, classifier.dtype, copy=True), known)
                 for image, (top, left) in zip(slope, self.corners[rows].tolist(), strict=True):
                     total += image[self._square(top, left)].to(total)
         return total
@@ -181,10 +183,8 @@ class Sticker:
         return slice(None), slice(top, top + side), slice(left, left + side)
 
 
-def _slope(losses: Losses, member: Member, shown: Tensor, part: Tensor) -> Tensor:
+def _slope(losses: Losses, classifier: Classifier, shown: Tensor, known: Tensor) -> Tensor:
     with torch.enable_grad():
         at = shown.requires_grad_()
-        (slope,) = torch.autograd.grad(
-            losses(member.classifier, at, member.known[part.to(member.known.device)]).sum(), at
-        )
+        (slope,) = torch.autograd.grad(losses(classifier, at, known).sum(), at)
     return slope

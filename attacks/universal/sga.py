@@ -39,7 +39,8 @@ class SgaUniversal:
         rounds: how often, on average, an inner step uses each image of the outer update (the paper: 4).
         step: the length of an inner and of an outer step as a share of epsilon (the paper: 0.1).
         clip: cross-entropy (nats) above which an image no longer counts (the paper: 9).
-        augment: "none", as in the paper, "flips", "shifts" or "crops" (see `views`), drawn anew for each inner step.
+        augment: "none", as in the paper, "flips", "shifts", "crops" or "mixes" (see `views`), drawn anew for each
+            inner step.
         labels: "predicted" on the clean image, or those "given" with the image set.
     """
 

@@ -12,6 +12,7 @@ from attacks.base import Proposal, Tiers, check_choice, check_positive
 from attacks.threat import Threat
 from attacks.universal.ensemble import labelled, mean_gradient
 from attacks.universal.minibatches import State, minibatch_proposals, starting_point
+from attacks.universal.views import AUGMENTS, Augment, Viewed
 from wolfhound.classifier import Classifier
 from wolfhound.images import ImageSet
 from wolfhound.progress import Advance
@@ -35,6 +36,8 @@ class SgdUniversal:
         step: the length of an update as a share of epsilon.
         clip: cross-entropy (nats) above which an image no longer counts, so that no single one dominates (9 to 12 in
             the literature).
+        augment: "none", as in the paper, "flips", "shifts", "crops" or "mixes", "auto" by the images' size (see
+            `attacks.universal.views`).
         labels: "predicted" on the clean image, or those "given" with the image set.
     """
 
@@ -42,6 +45,7 @@ class SgdUniversal:
     images_per_update: int = 32
     step: float = 0.2
     clip: float = 12.0
+    augment: Augment = "none"
     labels: Literal["predicted", "given"] = "predicted"
 
     name: ClassVar[str] = "sgd_uap"
@@ -52,6 +56,7 @@ class SgdUniversal:
 
     def __post_init__(self) -> None:
         check_positive(self, "passes", "images_per_update", "step", "clip")
+        check_choice(self, "augment", AUGMENTS)
         check_choice(self, "labels", ("predicted", "given"))
 
     def steps(self, images: int) -> int:
@@ -78,8 +83,8 @@ class SgdUniversal:
         losses = self.losses if threat.target is None else to_target
 
         def update(state: State, positions: Tensor) -> tuple[State, int]:
-            delta = state["delta"]
-            gradient = mean_gradient(losses, members, images, positions, delta, chunk=chunk)
+            delta, viewed = state["delta"], Viewed.drawn(images, positions, self.augment, generator=generator)
+            gradient = mean_gradient(losses, members, viewed, positions, delta, chunk=chunk)
             moved = threat.project(delta + self.step * threat.epsilon * threat.steepest(gradient))
             return {"delta": moved}, len(positions) * len(members)
 

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from attacks.threat import Threat
+from attacks.universal import ensemble
 from attacks.universal.dm import DmUniversal, borrowed_weights
 from tests.attacks.crashing import assert_same, mixed_state, snapshot
 from tests.attacks.universal.test_df_universal import share_of
@@ -77,6 +78,24 @@ def test_without_radii_it_ascends_at_the_given_weights_and_images(trained: Class
         functional.cross_entropy(trained.logits((images + at).clamp(0, 1)), labels).backward()
     assert at.grad is not None
     torch.testing.assert_close(one, still.step * EPSILON * at.grad / (at.grad.abs() + 1e-8), rtol=0, atol=1e-9)
+
+
+def test_mixed_images_are_labelled_before_the_weights_move(
+    trained: Classifier, textures: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, asked = next(trained.module.parameters()), []
+    predicts = ensemble.predicted
+
+    def noted(classifier: Classifier, pixels: torch.Tensor) -> torch.Tensor:
+        asked.append(weights.detach().clone())
+        return predicts(classifier, pixels)
+
+    monkeypatch.setattr(ensemble, "predicted", noted)
+    before = weights.detach().clone()
+    attack = DmUniversal(passes=1, images_per_update=5, augment="mixes", weight_radius=0.5)
+    last_proposal(attack, trained, textures.craft.subset(range(10)), Threat("linf", EPSILON), chunk=3)
+    assert len(asked) == 4
+    assert all(torch.equal(one, before) for one in asked)
 
 
 def spoil_and_fail(classifier: Classifier) -> None:

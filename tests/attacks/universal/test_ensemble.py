@@ -1,6 +1,7 @@
 """Several networks at once: the mean of their losses, each with its own labels and input size."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch.nn import functional
 
 from attacks.threat import Threat
 from attacks.universal.ensemble import Member, all_frozen, labelled, mean_gradient
+from attacks.universal.views import Viewed
 from tests.attacks.crashing import CrashError, assert_same, mixed_state, snapshot
 from wolfhound.classifier import Classifier
 from wolfhound.images import Splits
@@ -60,6 +62,40 @@ def test_a_target_or_given_labels_are_the_same_for_every_network(
         assert member.known.tolist() == [3] * 96
     for member in labelled(both, textures.craft, Threat("linf", 0.1), labels="given", chunk=50):
         assert member.known.tolist() == textures.craft.labels.tolist()
+
+
+def test_of_images_composed_of_two_each_network_is_asked_what_they_show(
+    trained: Classifier, smaller: Classifier, textures: Splits
+) -> None:
+    positions, both = torch.arange(20), (trained, smaller)
+    viewed = Viewed.drawn(textures.craft, positions, "mixes", generator=torch.Generator().manual_seed(0))
+    pixels, threat = viewed.load(positions.numpy()), Threat("linf", 0.1)
+    for classifier, member in zip(both, labelled(both, textures.craft, threat, chunk=50), strict=True):
+        placed = pixels.to(classifier.dtype)
+        shown = classifier.logits(placed).argmax(dim=1)
+        assert (shown != member.known[:20]).any()
+        assert torch.equal(member.knows(viewed, positions, placed), shown)
+        assert torch.equal(member.knows(replace(viewed, pieces=None), positions, placed), member.known[:20])
+    seen: list[Tensor] = []
+
+    def noted(_: Classifier, shown: Tensor, labels: Tensor) -> Tensor:
+        seen.append(labels)
+        return shown.flatten(1).sum(dim=1)
+
+    delta = torch.full((3, 16, 16), 0.3, dtype=torch.float64)
+    mean_gradient(noted, labelled((trained,), textures.craft, threat, chunk=50), viewed, positions, delta, chunk=7)
+    assert torch.equal(torch.cat(seen), trained.logits(pixels.double()).argmax(dim=1))
+
+
+@pytest.mark.parametrize("labels", ["given", "predicted"])
+def test_a_given_label_and_a_target_hold_for_images_composed_of_two(
+    labels: Literal["given", "predicted"], trained: Classifier, textures: Splits
+) -> None:
+    positions, target = torch.arange(20), None if labels == "given" else 3
+    viewed = Viewed.drawn(textures.craft, positions, "mixes", generator=torch.Generator().manual_seed(0))
+    (member,) = labelled((trained,), textures.craft, Threat("linf", 0.1, target=target), labels=labels, chunk=50)
+    wanted = [3] * 20 if target else textures.craft.labels[:20].tolist()
+    assert member.knows(viewed, positions, viewed.load(positions.numpy()).double()).tolist() == wanted
 
 
 def test_each_image_is_read_once_for_all_networks(

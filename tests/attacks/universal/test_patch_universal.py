@@ -7,6 +7,7 @@ from torch.nn import functional
 from attacks.controls import sign_noise
 from attacks.delivery import add_levels, quantised_levels
 from attacks.threat import Threat
+from attacks.universal.ensemble import Member
 from attacks.universal.patch import PatchUniversal, Sticker
 from tests.attacks.universal.test_df_universal import share_of
 from tests.attacks.universal.universal_literal import last_proposal, predicted
@@ -68,12 +69,9 @@ def test_the_gradient_in_the_colours_is_that_of_each_place(trained: Classifier, 
         trained.logits(canvas[None])[0, 1].backward()
     assert colours.grad is not None
 
-    class Member:
-        classifier, known = trained, torch.zeros(96)
-
     found = sticker.gradient(
         lambda classifier, shown, _: classifier.logits(shown)[:, 1],
-        [Member],  # type: ignore[list-item]
+        [Member(trained, torch.zeros(96))],
         textures.craft,
         torch.tensor([0, 1, 2]),
         chunk=2,

@@ -1,6 +1,6 @@
 """Views of crafting images: mirrored and cropped at random, the same however they are batched."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from attacks.registry import make_universal
 from attacks.threat import Threat
 from attacks.universal.df import DfUniversal
 from attacks.universal.driver import craft_universal
-from attacks.universal.views import SMALLEST_CROP, Viewed
+from attacks.universal.views import SIDES_OF_A_PIECE, SMALLEST_CROP, Viewed
 from wolfhound.classifier import Classifier
 from wolfhound.images import ImageSet, Splits
 
@@ -80,7 +80,28 @@ def test_a_shift_moves_by_whole_pixels_and_mirrors_what_lies_outside(make_images
     assert {across for _, _, across in found} == set(range(9))
 
 
-@pytest.mark.parametrize("augment", ["flips", "shifts", "crops"])
+def test_about_half_of_mixed_images_show_a_rectangle_of_another_one_at_the_same_place(make_images) -> None:  # type: ignore[no-untyped-def]
+    images, positions = make_images([0] * 60, size=(20, 30)), torch.arange(60)
+    viewed = Viewed.drawn(images, positions, "mixes", generator=torch.Generator().manual_seed(0))
+    alone = replace(viewed, pieces=None).load(positions.numpy())
+    shown = viewed.load(positions.numpy())
+    assert viewed.composed
+    assert not replace(viewed, pieces=None).composed
+    heights, widths = [], []
+    for image, own in zip(shown, alone, strict=True):
+        changed = (image != own).any(dim=0)
+        if changed.any():
+            (top, left), (bottom, right) = changed.nonzero().amin(dim=0), changed.nonzero().amax(dim=0) + 1
+            inside = image[:, top:bottom, left:right]
+            assert any(torch.equal(inside, other[:, top:bottom, left:right]) for other in alone)
+            heights.append(int(bottom - top))
+            widths.append(int(right - left))
+    assert 15 < len(heights) < 45
+    assert 3 <= min(heights) < max(heights) <= SIDES_OF_A_PIECE[1] * 20
+    assert 5 <= min(widths) < max(widths) <= SIDES_OF_A_PIECE[1] * 30
+
+
+@pytest.mark.parametrize("augment", ["flips", "shifts", "crops", "mixes"])
 def test_what_is_drawn_belongs_to_the_image_and_not_to_the_batch(augment, make_images) -> None:  # type: ignore[no-untyped-def]
     images, positions = make_images([0] * 12), torch.arange(11, -1, -1)
     viewed = Viewed.drawn(images, positions, augment, generator=torch.Generator().manual_seed(1))
