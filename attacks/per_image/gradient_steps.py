@@ -1,7 +1,7 @@
 """Per-image attacks that follow the normalised gradient: FGSM, projected gradient ascent and momentum."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import torch
@@ -210,26 +210,81 @@ def climb(
 ) -> ImageTask:
     """Move the images of the task until each has reached its goal; return the task of those not known to have.
 
-    `delta` (levels, `[B,3,H,W]`) and `steps` (int64 `[B]`) of the whole batch are written in place. Nobody asks about
-    the last iterate: the judge does. It is left in whole levels, unless the images never stop and the papers' own
-    iterate is wanted.
+    `delta` (levels, `[B,3,H,W]`) and `steps` (int64 `[B]`) of the whole batch are written in place. Only whole levels
+    count: under linf the network is asked about the nearest ones at every step, which lie within the threat too. Under
+    L2 they may not, so an image that seems to have reached its goal is put on whole levels within the threat and asked
+    about along with the others' next step; if the goal is lost it goes on from there, its momentum decayed. Nobody asks
+    about the last iterate: the judge does. Images that never stop (infinite confidence) keep the papers' own iterates.
     """
-    current = delta if len(task) == len(delta) else delta[task.rows]
-    for _ in range(most_steps):
-        reached, current, gradient = task.look(current, objective=objective, confidence=confidence)
+    left = _Climbers.at(task, delta, move, delivered=math.isfinite(confidence))
+    unknown = torch.zeros(len(delta), dtype=torch.bool, device=delta.device)
+    while len(left.task):
+        asked = left.asked()
+        ahead, slope = left.task.look(asked, objective=objective, confidence=confidence)
+        reached = ahead & left.whole
         if bool(reached.any()):
-            delta[task.rows[reached]] = current[reached]
-            task, move, current = task.only(~reached), move.only(~reached), current[~reached]
-            if not len(task):
-                return task
-        current = task.bound(move(gradient).add_(current))
-        steps[task.rows] += 1
-    last = task.deliverable(current, spare=False) if math.isfinite(confidence) else current
-    if len(task) == len(delta):
-        delta.copy_(last)
-    else:
-        delta[task.rows] = last
-    return task
+            delta[left.task.rows[reached]] = asked[reached]
+        steps[left.task.rows[~ahead]] += 1
+        left = left.moved(torch.zeros_like(asked) if bool(ahead.all()) else slope(), ahead=ahead, reached=reached)
+        over = left.made >= most_steps
+        if bool(over.any()):
+            unknown[left.task.rows[over]] = True
+            delta[left.task.rows[over]] = left.only(over).last()
+            left = left.only(~over)
+    return task.only(unknown[task.rows])
+
+
+@dataclass(frozen=True, eq=False)
+class _Climbers:
+    """Images on their way, at `levels` `[b,3,H,W]`.
+
+    Attributes:
+        made: moves so far, int64 `[b]`.
+        whole: whether what is asked about is in whole levels, bool `[b]`.
+        delivered: whether only whole levels count.
+    """
+
+    task: ImageTask
+    levels: Tensor
+    move: Move
+    made: Tensor
+    whole: Tensor
+    delivered: bool
+
+    @classmethod
+    def at(cls, task: ImageTask, delta: Tensor, move: Move, *, delivered: bool) -> "_Climbers":
+        levels = delta.clone() if len(task) == len(delta) else delta[task.rows]
+        whole = (levels == levels.round()).flatten(1).all(dim=1) | task.cubic
+        return cls(task, levels, move, torch.zeros_like(task.rows), whole & delivered, delivered)
+
+    def asked(self) -> Tensor:
+        return self.levels.round() if self.delivered and self.task.cubic else self.levels
+
+    def moved(self, gradient: Tensor, *, ahead: Tensor, reached: Tensor) -> "_Climbers":
+        """Return those that have not reached their goal, a move on; who is ahead waits, on whole levels (L2)."""
+        if not bool(reached.any()):
+            return self._moved(gradient, ahead)
+        return self.only(~reached)._moved(gradient[~reached], ahead[~reached])
+
+    def _moved(self, gradient: Tensor, waits: Tensor) -> "_Climbers":
+        waiting = None
+        if bool(waits.any()):
+            waiting = self.task.only(waits).deliverable(self.levels[waits])
+            gradient[waits] = 0  # as where all wait and no gradient is taken
+        levels = self.task.bound(self.move(gradient).add_(self.levels))
+        if waiting is not None:
+            levels[waits] = waiting
+        return replace(self, levels=levels, made=self.made + ~waits, whole=self.whole if self.task.cubic else waits)
+
+    def only(self, chosen: Tensor) -> "_Climbers":
+        if bool(chosen.all()):
+            return self
+        parts = {name: getattr(self, name)[chosen] for name in ("levels", "made", "whole")}
+        return replace(self, task=self.task.only(chosen), move=self.move.only(chosen), **parts)
+
+    def last(self) -> Tensor:
+        """Return where the images end: in whole levels, unless they never stop."""
+        return self.task.deliverable(self.levels, spare=False) if self.delivered else self.levels
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ image that can be delivered, and one forward pass both tells success and gives t
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -62,6 +63,11 @@ class ImageTask:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def cubic(self) -> bool:
+        """Whether the nearest whole levels of what lies within the bounds do so too: all but under L2."""
+        return self.threat is None or self.threat.norm == "linf"
 
     def only(self, chosen: Tensor) -> "ImageTask":
         """Return the task of the images that `chosen`, bool `[B]`, says; they go on counting in the same place."""
@@ -154,26 +160,19 @@ class ImageTask:
         torch.mul(delta, scale[:, None, None, None], out=into)
         return into.add_(self.original).round_().clamp_(0, 255).sub_(self.original)
 
-    def look(self, delta: Tensor, *, objective: Objective, confidence: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Return which of the images have reached their goal, their levels, and the others' gradients.
+    def look(self, delta: Tensor, *, objective: Objective, confidence: float) -> tuple[Tensor, Callable[[], Tensor]]:
+        """Ask once about the images at `delta`, for both of what a step needs to know.
 
-        One forward pass serves for both. An image that seems to have reached its goal between whole levels is asked
-        about again as it will be delivered, and goes on if the goal is lost in rounding. (Passing the images that go on
-        forward once more, rather than backward along with the others, would be cheaper where most are done; what an
-        image costs would then depend on the images beside it.)
+        (Passing the images that go on forward once more, rather than backward along with the others, would be cheaper
+        where most are done; what an image costs would then depend on the images beside it.)
 
         Returns:
-            reached, bool `[B]`; delta, `[B,3,H,W]`, whole levels where reached; the gradient of the objective in the
-            pixels, `[B - reached,3,H,W]`.
+            which images lead by more than `confidence`, bool `[B]`; a function that gives the gradient of the objective
+            in the pixels, `[B,3,H,W]`, to be called once at most.
         """
         at, logits = self.with_graph(delta)
         lead, slope = self._lead_and_slope(logits.detach(), objective)
-        hopeful = lead > confidence
-        reached, delta = self._as_delivered(delta, hopeful, confidence) if bool(hopeful.any()) else (hopeful, delta)
-        if bool(reached.all()):
-            return reached, delta, at.detach()[:0]
-        (gradient,) = torch.autograd.grad(logits, at, grad_outputs=slope)
-        return reached, delta, gradient[~reached] if bool(reached.any()) else gradient
+        return lead > confidence, lambda: torch.autograd.grad(logits, at, grad_outputs=slope)[0]
 
     def _lead_and_slope(self, logits: Tensor, kind: Objective) -> tuple[Tensor, Tensor]:
         """Return the lead `[B]` and the derivative of `objective` in the logits `[B,classes]`.
@@ -193,19 +192,6 @@ class ImageTask:
             slope = torch.zeros_like(logits)
         slope.scatter_(1, own, 1.0)
         return (lead, slope) if self.targeted else (-lead, slope.neg_())
-
-    def _as_delivered(self, delta: Tensor, hopeful: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
-        part = self.only(hopeful)
-        levels = part.deliverable(delta[hopeful])
-        moved = (levels != delta[hopeful]).flatten(1).any(dim=1)
-        holding = ~moved
-        if bool(moved.any()):
-            holding[moved] = part.only(moved).holds(levels[moved], confidence)
-        places = torch.nonzero(hopeful)[:, 0][holding]
-        reached, delta = torch.zeros_like(hopeful), delta.clone()
-        reached[places] = True
-        delta[places] = levels[holding]
-        return reached, delta
 
 
 def _lengths(delta: Tensor) -> Tensor:

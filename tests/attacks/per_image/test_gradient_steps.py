@@ -288,3 +288,19 @@ def test_the_slope_that_is_written_out_is_the_derivative_of_the_objective(kind: 
     (expected,) = torch.autograd.grad(task.objective(at, kind).sum(), at)
     torch.testing.assert_close(slope, expected, rtol=1e-12, atol=1e-15)
     assert torch.equal(lead, task.lead(logits))
+
+
+def test_who_waits_for_an_answer_on_whole_levels_moves_as_it_would_alone(trained: Classifier, textures: Splits) -> None:
+    images, threat = textures.report.subset(range(30)), Threat("l2", 1.5)
+    pixels, labels = images.load().double(), torch.from_numpy(images.labels.copy())
+    attack, seeds = MomentumGradient(most_steps=6, decay=0.5), torch.arange(30)
+    with frozen(trained.module):
+        together = attack.propose(trained, pixels, labels, threat, seeds=seeds)
+        for row in range(30):
+            one = slice(row, row + 1)
+            alone = attack.propose(trained, pixels[one], labels[one], threat, seeds=seeds[one])
+            torch.testing.assert_close(alone.pixels, together.pixels[one], rtol=0, atol=1e-9)
+            assert int(alone.queries) == int(together.queries[row])
+    waited = together.queries - together.steps
+    assert (waited > 1).any()  # once, those that reach their goal are asked without a step
+    assert int(together.steps.max()) <= 6
