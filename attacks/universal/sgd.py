@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from attacks.base import Proposal, Tiers, check_choice, check_positive
 from attacks.threat import Threat
+from attacks.universal.adam import Decay, Run, Shown, adam_proposals
 from attacks.universal.ensemble import labelled, mean_gradient
 from attacks.universal.minibatches import State, minibatch_proposals, starting_point
 from attacks.universal.views import AUGMENTS, Augment, Viewed
@@ -33,7 +34,9 @@ class SgdUniversal:
         passes: how often every crafting image is used.
         images_per_update: images in the mean of one update (100 to 250 in the literature, with 10,000 images; a few
             hundred crafting images need more updates a pass than that leaves).
-        step: the length of an update as a share of epsilon.
+        step: the length of an update as a share of epsilon; Adam's as a share of the root mean square of a perturbation
+            of full size (see `attacks.universal.adam.pixel_scale`).
+        optimiser: "steepest", the formula above, or "adam", whose steps shrink to zero along half a cosine.
         clip: cross-entropy (nats) above which an image no longer counts, so that no single one dominates (9 to 12 in
             the literature).
         augment: "none", as in the paper, "flips", "shifts", "crops" or "mixes", "auto" by the images' size (see
@@ -46,6 +49,7 @@ class SgdUniversal:
     step: float = 0.2
     clip: float = 12.0
     augment: Augment = "none"
+    optimiser: Literal["steepest", "adam"] = "steepest"
     labels: Literal["predicted", "given"] = "predicted"
 
     name: ClassVar[str] = "sgd_uap"
@@ -57,7 +61,13 @@ class SgdUniversal:
     def __post_init__(self) -> None:
         check_positive(self, "passes", "images_per_update", "step", "clip")
         check_choice(self, "augment", AUGMENTS)
+        check_choice(self, "optimiser", ("steepest", "adam"))
         check_choice(self, "labels", ("predicted", "given"))
+
+    @property
+    def decay(self) -> Decay:
+        """Adam's steps shrink."""
+        return "cosine"
 
     def steps(self, images: int) -> int:
         """Return the images that all passes visit."""
@@ -81,6 +91,11 @@ class SgdUniversal:
         """Yield the perturbation after every update (see `attacks.base.UniversalAttack`)."""
         members = labelled(classifiers, images, threat, labels=self.labels, chunk=chunk)
         losses = self.losses if threat.target is None else to_target
+        if self.optimiser == "adam":
+            shown = Shown.of(images, self.augment, generator=generator)
+            run = Run(threat, generator, chunk, advance, resume)
+            yield from adam_proposals(losses, members, shown, run, options=self)
+            return
 
         def update(state: State, positions: Tensor) -> tuple[State, int]:
             delta, viewed = state["delta"], Viewed.drawn(images, positions, self.augment, generator=generator)

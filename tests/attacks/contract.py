@@ -30,7 +30,7 @@ UNIVERSAL_ROWS = (
     Row("cosine_uap", {"passes": 6, "augment": "none"}),
     Row("data_free_uap", {"passes": 2, "updates_per_pass": 40, "prior": "noise"}, ahead=5.0),
     Row("deepfool_uap", {"passes": 3}),
-    Row("df_uap", {"passes": 4}),
+    Row("df_uap", {"passes": 4, "augment": "mixes"}),
     Row("dm_uap", {"passes": 3, "augment": "flips"}),
     Row("patch_uap", {"passes": 6}, threats=(PATCH,), ahead=10.0),
     Row("sga_uap", {"passes": 2, "images_per_update": 24, "step": 0.2, "augment": "flips"}),

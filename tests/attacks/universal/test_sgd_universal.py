@@ -9,6 +9,7 @@ from attacks.threat import Threat
 from attacks.universal.ensemble import labelled, mean_gradient
 from attacks.universal.sgd import SgdUniversal
 from tests.attacks.running import after_passes
+from tests.attacks.universal.universal_literal import by_torch_adam, predicted
 from wolfhound.classifier import Classifier, frozen
 from wolfhound.images import ImageSet, Splits
 
@@ -79,6 +80,22 @@ def test_the_batch_gradient_is_the_mean_over_images_of_the_clipped_image(trained
     found = loss_gradient(SgdUniversal(clip=1e9), trained, textures.craft.subset(range(6)), delta)
     assert not bool((expected == 0).all())
     torch.testing.assert_close(found, expected / 6, rtol=1e-9, atol=1e-12)
+
+
+def test_by_adam_it_is_torchs_on_the_clipped_cross_entropy_image_by_image(
+    linear_classifier: Classifier, middling: ImageSet
+) -> None:
+    labels = predicted(linear_classifier, middling)
+
+    def loss(shown: torch.Tensor, position: int) -> torch.Tensor:
+        wrong = functional.cross_entropy(linear_classifier.logits(shown), torch.tensor([labels[position]]))
+        return -wrong.clamp(max=1.0)
+
+    expected = by_torch_adam(loss, middling, epsilon=0.1, passes=3, size=5, step=0.3, decays=True)
+    attack = SgdUniversal(passes=3, images_per_update=5, step=0.3, clip=1.0, optimiser="adam")
+    found = proposals(attack, linear_classifier, middling, Threat("linf", 0.1))[-1]
+    assert bool((expected.abs() < 0.1).any())
+    torch.testing.assert_close(found.delta, expected, rtol=0, atol=1e-9)
 
 
 def test_pseudo_labels_are_the_predictions_and_given_labels_the_sets(
