@@ -3,31 +3,28 @@
 Only where a server is named by PREFECT_API_URL: the embedded one ends with the run, and nobody could look.
 """
 
-import base64
 import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import (
-    create_image_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
 )
 
-from wolfhound.evidence import Evidence, Picture, RateTable
+from flows.shown import artifact_key, first_gallery, gallery_text, judgement_rows, rate_rows, verdict_text
+from wolfhound.evidence import Evidence
 from wolfhound.progress import Advance, Progress
 from wolfhound.store import EvidenceStore
 from wolfhound.verdicts import overall
 
 UPDATE_EVERY_SECONDS = 10.0
-MOST_PICTURE_BYTES = 500_000
 
 
 def server_is_named() -> bool:
@@ -35,25 +32,20 @@ def server_is_named() -> bool:
     return bool(os.environ.get("PREFECT_API_URL"))
 
 
-def artifact_key(*names: str) -> str:
-    """Return a name as the server takes it: lower case, digits and dashes.
-
-    >>> artifact_key("small audit", "sgd_uap-linf")
-    'small-audit-sgd-uap-linf'
-    """
-    text = "-".join(names).lower()
-    return "-".join(part for part in "".join(c if c.isalnum() and c.isascii() else " " for c in text).split())
-
-
 def told_to_server(name: str, shown: Progress) -> Progress:
-    """Return a progress that goes on to `shown` and, where a server is named, to a progress artifact of the task."""
+    """Return a progress that goes on to `shown` and, where a server is named, to one progress artifact of the task."""
     if not server_is_named():
         return shown
+    artifacts: list[UUID] = []  # a unit of several stretches shows one artifact, which begins anew with each
 
     @contextmanager
     def both(description: str, total: int) -> Iterator[Advance]:
-        artifact = create_progress_artifact(progress=0.0, key=artifact_key(name), description=description)
-        meter = _Meter(UUID(str(artifact)), total)
+        if artifacts:
+            update_progress_artifact(artifact_id=artifacts[0], progress=0.0, description=description)
+        else:
+            made = create_progress_artifact(progress=0.0, key=artifact_key(name), description=description)
+            artifacts.append(UUID(str(made)))
+        meter = _Meter(artifacts[0], total)
         with shown(description, total) as advance:
 
             def advance_both(steps: int) -> None:
@@ -85,68 +77,15 @@ class _Meter:
 
 
 def publish(evidence: Evidence, root: Path, seal: str) -> None:
-    """Show a finished audit on the server: verdict with the way to the report, criteria, rate tables, one picture."""
+    """Show a finished audit on the server: verdict with the place of the report, criteria, rate tables, pictures."""
     name = evidence.name
-    create_markdown_artifact(verdict_text(evidence, root, seal), key=artifact_key(name, "verdict"))
+    create_markdown_artifact(
+        verdict_text(evidence, root, seal), key=artifact_key(name, "verdict"), description=overall(evidence.judgements)
+    )
     create_table_artifact(judgement_rows(evidence), key=artifact_key(name, "criteria"), description="Criteria")
     for table in evidence.tables:
         create_table_artifact(rate_rows(table), key=artifact_key(name, table.name), description=table.title)
-    picture = _first_picture(evidence)
-    if picture is not None:
-        data = EvidenceStore(root).get(picture.artefact)
-        url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-        create_image_artifact(url, key=artifact_key(name, "picture"), description=picture.caption)
-
-
-def verdict_text(evidence: Evidence, root: Path, seal: str) -> str:
-    """Return the verdict in Markdown, with where the report lies and how to check it."""
-    return "\n".join(
-        [
-            f"# {evidence.name}: {overall(evidence.judgements)}",
-            "",
-            *(
-                f"- **{row.criterion}** ({row.finding or 'no finding'}): {row.verdict}; {row.reason}"
-                for row in evidence.judgements
-            ),
-            "",
-            f"Report: [{root / 'report.html'}]({(root / 'report.html').as_uri()}), `{root / 'report.pdf'}`  ",
-            f"Seal: `{seal}`  ",
-            f"Check: `wolfhound verify {root}`",
-        ]
-    )
-
-
-def judgement_rows(evidence: Evidence) -> list[dict[str, Any]]:
-    """Return a row for each judgement."""
-    return [
-        {
-            "criterion": row.criterion,
-            "verdict": row.verdict,
-            "finding": row.finding or "",
-            "observed": row.observed.text if row.observed else "not measured",
-            "reason": row.reason,
-        }
-        for row in evidence.judgements
-    ]
-
-
-def rate_rows(table: RateTable) -> list[dict[str, Any]]:
-    """Return a rate table as rows of texts, its first column the rows' names."""
-    return [
-        {table.row_label: name}
-        | {column: rate.text if rate else "not measured" for column, rate in zip(table.columns, cells, strict=True)}
-        for name, cells in zip(table.rows, table.cells, strict=True)
-    ]
-
-
-def _first_picture(evidence: Evidence) -> Picture | None:
-    """Return the first picture of the first universal perturbation, small enough to be sent with the artifact."""
-    pictures = (
-        picture
-        for finding in sorted(evidence.findings, key=lambda finding: finding.kind != "universal")
-        for gallery in finding.galleries
-        for row in gallery.rows
-        for picture in row
-        if picture.artefact.bytes <= MOST_PICTURE_BYTES
-    )
-    return next(pictures, None)
+    gallery = first_gallery(evidence)
+    if gallery is not None:
+        text = gallery_text(gallery, EvidenceStore(root))
+        create_markdown_artifact(text, key=artifact_key(name, "pictures"), description=gallery.title)

@@ -139,6 +139,7 @@ def _root(
 
 @app.command(epilog=_CODES)
 def run(
+    context: typer.Context,
     plan: Annotated[Path, typer.Argument(help="The audit plan, a YAML file.", show_default=False)],
     output: Output = None,
     cache: Cache = None,
@@ -168,6 +169,7 @@ def run(
         command,
         output,
         cache,
+        again=_as_typed(context),
         quiet=quiet,
         plain=without_prefect,
         signing=signing,
@@ -177,11 +179,18 @@ def run(
 
 
 @app.command(epilog=_CODES)
-def demo(output: Output = None, cache: Cache = None, quiet: Quiet = False, without_prefect: Plain = False) -> None:
+def demo(
+    context: typer.Context,
+    output: Output = None,
+    cache: Cache = None,
+    quiet: Quiet = False,
+    without_prefect: Plain = False,
+) -> None:
     """Run the demonstration audit: generated images, six small networks, every stage once."""
     source = resources.files("plans").joinpath("demonstration.yaml").read_bytes()
     plan = PlanFile(parse_plan(source, name="demonstration.yaml", folder=Path.cwd()), source)
-    raise typer.Exit(_audit(plan, "wolfhound demo", output, cache, quiet=quiet, plain=without_prefect))
+    again = _as_typed(context)
+    raise typer.Exit(_audit(plan, "wolfhound demo", output, cache, again=again, quiet=quiet, plain=without_prefect))
 
 
 def default_cache() -> Path:
@@ -195,12 +204,16 @@ def _audit(
     output: Path | None,
     cache: Path | None,
     *,
+    again: str,
     quiet: bool,
     plain: bool,
     signing: SigningChoice | None = None,
     execution: Execution = Execution(),  # noqa: B008 (frozen)
 ) -> int:
-    """Run an audit and return its exit code: bad input is told apart from a run that broke off."""
+    """Run an audit and return its exit code: bad input is told apart from a run that broke off.
+
+    `command` stands in the evidence, which says nothing of where files lay on one machine; `again` is what was typed.
+    """
     execution.check_server()
     wanted_cache = (cache or plan.plan.cache or default_cache()).resolve()
     process_settings.configure(wanted_cache, prefect=not plain)
@@ -217,7 +230,7 @@ def _audit(
     try:
         result = _run(job, quiet=quiet, plain=plain, execution=execution)
     except (Exception, KeyboardInterrupt) as error:
-        return _broke_off(error, _again(plan, command, output))
+        return _broke_off(error, again)
     for line in summary_lines(result, job.root):
         typer.echo(line)
     return result.exit_code
@@ -250,13 +263,19 @@ def _run(job: "AuditJob", *, quiet: bool, plain: bool, execution: Execution) -> 
     return run_audit_flow(job, quiet=quiet, execution=execution)
 
 
-def _again(plan: PlanFile, command: str, output: Path | None) -> str:
-    """Return the command that goes on with a run, ready for a shell: it names plan and run folder as they were named.
-
-    `command` stands in the evidence, which says nothing of where files lay on one machine.
-    """
-    words = command.split() if plan.path is None else ["wolfhound", "run", str(plan.path)]
-    return shlex.join(words if output is None else [*words, "--output", str(output)])
+def _as_typed(context: typer.Context) -> str:
+    """Return the command with every argument and option that was typed, ready for a shell; it goes on with its run."""
+    words = context.command_path.split()
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        value = context.params[name]
+        option = parameter.opts[0] if parameter.param_type_name == "option" else None
+        for one in value if isinstance(value, list | tuple) else [value]:
+            words += [*([option] if option else []), *([] if isinstance(one, bool) else [str(one)])]
+    return shlex.join(words)
 
 
 def _broke_off(error: BaseException, command: str) -> int:

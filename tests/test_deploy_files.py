@@ -1,15 +1,14 @@
 """Facts about the files for servers and clusters: they name what exists, and keep to what the documents promise."""
 
 import ast
-import importlib.util
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.test_pipelines import by_interpreter_of
 
 PROJECT = Path(__file__).parent.parent
 DEPLOY = PROJECT / "docs" / "deploy"
@@ -63,14 +62,14 @@ def test_an_answer_of_the_gate_is_not_tried_again_on_kubernetes_and_a_break_is()
 
 @pytest.mark.peers
 def test_the_cluster_objects_are_valid_by_the_schemas_of_kubernetes() -> None:
-    validation = pytest.importorskip("kubernetes_validate")
-    for document in kubernetes().values():
-        validation.validate(document, validation.latest_version(), strict=True)
+    program = (
+        "import sys, yaml, kubernetes_validate as k; "
+        "[k.validate(part, k.latest_version(), strict=True) for part in yaml.safe_load_all(open(sys.argv[1]))]"
+    )
+    by_interpreter_of("kubernetes-validate", "-c", program, str(DEPLOY / "kubernetes.yaml"))
 
 
 @pytest.mark.peers
-@pytest.mark.skipif(importlib.util.find_spec("check_jsonschema") is None, reason="check-jsonschema is not installed")
 def test_the_compose_file_is_valid_by_the_compose_specification() -> None:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
-    done = subprocess.run([*command, str(DEPLOY / "compose.yaml")], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    file = str(DEPLOY / "compose.yaml")
+    by_interpreter_of("check-jsonschema", "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", file)

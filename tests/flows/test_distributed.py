@@ -1,6 +1,6 @@
 """Facts about audits whose units run in other processes: a killed worker costs nothing, and the evidence is the same.
 
-They need minutes and prefect-dask, so they are run by:  pytest tests/flows -m integration
+They need minutes, prefect-dask and prefect-ray, so they are run by:  pytest tests/flows -m integration
 """
 
 import importlib.util
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -110,6 +110,43 @@ def test_a_dask_worker_killed_in_the_middle_of_the_table_costs_nothing(
         assert done.wait() == 3, done.stderr.read() if done.stderr else ""
     assert (root / "evidence.json").read_bytes() == (alone.root / "evidence.json").read_bytes()
     assert EvidenceStore(root).faults() == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("prefect_ray") is None, reason="prefect-ray is not installed")
+def test_a_ray_worker_killed_in_the_middle_of_the_table_costs_nothing(
+    folder: Path, server: dict[str, str], alone: EvidenceStore, tmp_path: Path
+) -> None:
+    # The name says another thing, but on Linux too it is what makes Ray listen on loopback alone.
+    local = server | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    address = f"127.0.0.1:{free_port()}"
+    ray = [sys.executable, "-m", "ray.scripts.scripts"]
+    started = [*ray, "start", "--head", "--block", f"--port={address.rpartition(':')[2]}", "--num-cpus=2"]
+    started += ["--include-dashboard=false", "--object-store-memory=100000000", f"--temp-dir={tmp_path}"]
+    with running(started, log=folder / "ray.log", env=local, cwd=folder) as head:
+        asked = [*ray, "status", f"--address={address}"]
+        wait_until(lambda: not subprocess.run(asked, env=local, capture_output=True).returncode, what="Ray")
+        done = audit(folder, local, "--output", "ray", "--runner", f"ray:{address}")
+        root = folder / "ray"
+        wait_until(lambda: rows_done(root) or done.poll() is not None, what="the first row of the table", patience=500)
+        assert done.poll() is None, done.stderr.read() if done.stderr else ""
+        os.kill(wait_until(lambda: at_work(head.pid, "ray::table"), what="a row in a worker")[0], signal.SIGKILL)
+        assert 0 < rows_done(root) < ROWS, "it was killed in the middle of the table"
+        assert done.wait() == 3, done.stderr.read() if done.stderr else ""
+    assert (root / "evidence.json").read_bytes() == (alone.root / "evidence.json").read_bytes()
+    assert EvidenceStore(root).faults() == []
+
+
+def at_work(ancestor: int, title: str) -> list[int]:
+    """Return the processes below `ancestor` that call themselves so, by their numbers."""
+    below, found = [ancestor], []
+    while below:
+        parent = below.pop()
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            for children in Path(f"/proc/{parent}/task").glob("*/children"):
+                below += map(int, children.read_text().split())
+            if Path(f"/proc/{parent}/cmdline").read_bytes().startswith(title.encode()):
+                found.append(parent)
+    return found
 
 
 def test_other_processes_are_refused_without_a_server(folder: Path) -> None:

@@ -73,8 +73,13 @@ def test_a_cron_schedule_is_run_by_a_worker_to_a_sealed_report(server: dict[str,
     (folder,) = (tmp_path / "runs").glob(f"*-{run['id'][:8]}")
     assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
     assert EvidenceStore(folder).faults() == []
-    kinds = {row["type"] for row in asked(server, "artifacts")}
-    assert kinds == {"markdown", "table", "image", "progress"}
+    shown = {(row["type"], row["key"]) for row in asked(server, "artifacts")}
+    assert shown >= {("markdown", f"faults-{name}") for name in ("verdict", "pictures")} | {
+        ("table", "faults-criteria")
+    }
+    meters = [row["key"] for row in asked(server, "artifacts", artifacts={"type": {"any_": ["progress"]}})]
+    assert meters, "no unit has shown how far it was"
+    assert len(meters) == len(set(meters)), "a unit shows its progress once"
     names = {row["name"] for row in asked(server, "task_runs")}
     assert {"classifier: first", "table: second", "natural: corruptions/second"} <= names
     said = [row["message"] for row in asked(server, "logs", sort="TIMESTAMP_ASC")]

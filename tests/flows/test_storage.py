@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +18,8 @@ from tests.flows.preflight.conftest import Plan
 from tests.flows.preflight.conftest import make_job as make_job
 from tests.flows.preflight.conftest import trained_state as trained_state
 from tests.flows.preflight.conftest import workshop as workshop
-from tests.flows.test_cli import PLAN as MINIMAL
 from wolfhound.errors import PlanError
 from wolfhound.evidence import dump_evidence
-from wolfhound.plan_reading import PlanFile, read_plan
 from wolfhound.store import EvidenceStore, write_atomically
 
 ATTACKS = """\
@@ -92,6 +91,24 @@ def test_a_read_only_output_is_said_before_any_work(read_only: Path, make_job: P
     assert not (tmp_path / "c" / "images").exists()
 
 
+def test_a_run_that_broke_off_names_the_command_that_goes_on_with_all_that_was_typed(
+    make_job: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", break_off)
+    monkeypatch.setattr(cli.process_settings, "interrupt_on_termination", lambda: None)
+    job = make_job()
+    (job.folder / "my plan.yaml").write_bytes(job.source)
+    places = ["--output", str(tmp_path / "run"), "--cache", str(job.cache)]
+    typed = ["run", str(job.folder / "my plan.yaml"), *places, "--quiet", "--without-prefect"]
+    done = CliRunner().invoke(cli.app, typed)
+    assert done.exit_code == cli.BROKE_OFF, done.output
+    (said,) = (line for line in done.stderr.splitlines() if "Resume it with: " in line)
+    assert shlex.split(said.partition("Resume it with: ")[2]) == ["wolfhound", *typed]
+
+
 def test_a_file_where_the_run_folder_should_be_is_said(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(PlanError, match="got a file"):
@@ -141,16 +158,6 @@ def test_a_run_that_meets_a_full_disk_says_so_and_how_to_resume(capsys: pytest.C
     said = capsys.readouterr().err
     assert "the audit broke off: the disk is full at /data/run/steps" in said
     assert "Resume it with: wolfhound run plan.yaml" in said
-
-
-def test_the_command_that_resumes_names_the_plan_and_the_run_folder(tmp_path: Path) -> None:
-    plan = tmp_path / "my audit.yaml"
-    plan.write_text(MINIMAL)
-    read = read_plan(plan)
-    assert cli._again(read, "wolfhound run my audit.yaml", None) == f"wolfhound run '{plan}'"
-    assert cli._again(read, "wolfhound run my audit.yaml", Path("out")) == f"wolfhound run '{plan}' --output out"
-    demo = PlanFile(read.plan, read.source)
-    assert cli._again(demo, "wolfhound demo", Path("out")) == "wolfhound demo --output out"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), OSError(errno.ENOENT, "no such file")])

@@ -133,15 +133,3 @@ def test_a_run_ends_in_the_state_that_its_verdict_and_gate_ask_for(
     result = AuditResult(evidence, exit_code(overall(evidence.judgements)), "seal")
     ended = gated(result, tmp_path, gate=gate)
     assert (ended.type.value, ended.name) == state
-
-
-def test_what_is_shown_on_the_server_is_what_the_evidence_says(tmp_path: Path) -> None:
-    from flows.artifacts import artifact_key, judgement_rows, verdict_text
-
-    evidence = EvidenceStore(sealed_run(tmp_path / "run", "1" * 60 + "0" * 40)).evidence()
-    (row,) = judgement_rows(evidence)
-    assert (row["verdict"], row["observed"]) == ("not met", evidence.judgements[0].observed.text)
-    text = verdict_text(evidence, tmp_path / "run", "abc")
-    assert text.startswith("# audit: not met")
-    assert f"`wolfhound verify {tmp_path / 'run'}`" in text
-    assert artifact_key("Small audit", "sgd_uap-linf") == "small-audit-sgd-uap-linf"

@@ -1,7 +1,7 @@
 """An audit as OpenLineage events: what was read (classifiers and images), what came of it, and whether it held.
 
 OpenLineage 2.0.2 (openlineage.io/spec). Criteria are written as the data-quality assertions of the classifier that they
-speak of; only "met" is a success.
+speak of, or of every one where they speak of none (nothing was measured, say); only "met" is a success.
 """
 
 import json
@@ -9,10 +9,12 @@ import uuid
 from typing import Any
 
 from wolfhound import __version__
-from wolfhound.result import Result
+from wolfhound.outputs.text import observed
+from wolfhound.result import JudgedCriterion, Result
 
 SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
-ASSERTIONS = "https://openlineage.io/spec/facets/1-0-1/DataQualityAssertionsDatasetFacet.json"
+_FACET = "DataQualityAssertionsDatasetFacet"
+ASSERTIONS = f"https://openlineage.io/spec/facets/1-1-0/{_FACET}.json#/$defs/{_FACET}"
 _NAMESPACE = uuid.UUID("6f1d8f0e-6a0e-5a0e-9a55-3c2f4bbd1a07")
 
 
@@ -35,15 +37,23 @@ def openlineage(result: Result, *, namespace: str) -> bytes:
 
 
 def _input(result: Result, namespace: str, name: str, producer: str) -> dict[str, Any]:
+    names = {one.name for one in result.classifiers}
     (classifier,) = (one for one in result.classifiers if one.name == name)
-    assertions = [
-        {"assertion": f"{row.rate} {row.comparator} {row.threshold:g}", "success": row.verdict == "met"}
-        for row in result.judgements
-        if row.subject == name
-    ]
+    assertions = [_assertion(row) for row in result.judgements if row.subject == name or row.subject not in names]
     facet = {"_producer": producer, "_schemaURL": ASSERTIONS, "assertions": assertions}
     return {
         "namespace": namespace,
         "name": f"classifiers/{name}/{classifier.weights_sha256}",
         "inputFacets": {"dataQualityAssertions": facet} if assertions else {},
+    }
+
+
+def _assertion(row: JudgedCriterion) -> dict[str, Any]:
+    return {
+        "assertion": row.rate,
+        "success": row.verdict == "met",
+        "name": row.id,
+        "description": row.text,
+        "expected": f"{row.comparator} {row.threshold:g}",
+        "actual": f"{row.verdict}; {observed(row)}",
     }

@@ -3,6 +3,8 @@
 from collections import Counter
 from xml.etree import ElementTree
 
+import pytest
+
 from wolfhound.outputs.junit import junit
 from wolfhound.result import Result
 
@@ -48,3 +50,14 @@ def test_hostile_names_stay_text(hostile: Result) -> None:
     made = cases(data)  # it parses, so ]]> and control characters did no harm
     assert len(made) == len(hostile.judgements)
     assert all("]]>" in case.attrib["name"] and r"\x00\x1b[31m" in case.attrib["name"] for case in made)
+
+
+@pytest.mark.peers
+def test_another_reader_counts_the_same(result: Result, hostile: Result) -> None:
+    junitparser = pytest.importorskip("junitparser")
+    for one in (result, hostile):
+        read = junitparser.JUnitXml.fromstring(junit(one))
+        stated = (read.tests, read.failures, read.errors, read.skipped)
+        read.update_statistics()
+        assert (read.tests, read.failures, read.errors, read.skipped) == stated
+        assert read.tests == len(one.judgements)
