@@ -58,8 +58,10 @@ def conclude(
 
 
 def _left_out(job: AuditJob) -> list[str]:
+    # Replayed ones are judged as those crafted here are, but were made for other networks.
+    replayed = "crafted for these networks" if job.plan.replay else "and their transfer"
     stages = {
-        "universal perturbations and their transfer": job.plan.universal,
+        f"universal perturbations {replayed}": job.plan.universal,
         "perturbations of single images, adversarial accuracy (per-image attacks)": job.plan.robust,
         "targeted fooling": job.plan.targeted,
         "natural robustness (common corruptions: noise, blur, weather, digital)": job.plan.natural,

@@ -376,3 +376,13 @@ def test_attacks_by_queries_count_as_untested_only_where_the_plan_has_none(job: 
     assert not any("by queries" in text for text in evidence.not_tested)
     without = PLAN[: PLAN.index("robust:")] + PLAN[PLAN.index("targeted:") :]
     assert any("by queries" in text for text in _left_out(replace(job, source=without.encode())))
+
+
+def test_a_plan_that_only_replays_perturbations_says_that_none_was_crafted_for_its_networks(job: AuditJob) -> None:
+    first, replay, last = (PLAN.index(name) for name in ("universal:", "replay:", "robust:"))
+    texts = {
+        name: _left_out(replace(job, source=(PLAN[:first] + PLAN[start:]).encode()))
+        for name, start in (("replayed", replay), ("neither", last))
+    }
+    assert "universal perturbations and their transfer: not in the plan" in texts["neither"]
+    assert "universal perturbations crafted for these networks: not in the plan" in texts["replayed"]
