@@ -5,7 +5,7 @@ Every door ends in the same check: one forward pass gives one finite score for e
 
 from wolfhound.loading.endpoint import load_endpoint
 from wolfhound.loading.exported import load_exported
-from wolfhound.loading.factory import load_factory, load_package_factory
+from wolfhound.loading.factory import load_factory
 from wolfhound.loading.huggingface import load_huggingface
 from wolfhound.loading.onnx_door import load_onnx
 from wolfhound.loading.timm_door import load_timm
@@ -22,7 +22,6 @@ __all__ = [
     "load_factory",
     "load_huggingface",
     "load_onnx",
-    "load_package_factory",
     "load_timm",
     "load_torchscript",
     "load_torchvision",
