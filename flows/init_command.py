@@ -2,28 +2,48 @@
 
 import datetime
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import click
 import typer
 
 from flows import process_settings
 from wolfhound.errors import PlanError
 from wolfhound.plan_reading import parse_plan
 
+if TYPE_CHECKING:
+    from flows.draft import Draft
+
+KINDS = ("folder", "csv", "parquet", "webdataset", "coco", "voc", "torchvision", "huggingface")
+_IMAGES = (
+    "A folder with one folder of images a class; a CSV or Parquet table; tar shards (a file, folder or pattern); COCO "
+    "annotations; a VOC folder; cifar10, cifar100 or imagenet; a folder of the library datasets, or hf:NAME."
+)
+_MODEL = (
+    "A name of torchvision's; timm:NAME; hf:FOLDER or hf:NAME; FILE.py:FUNCTION or PACKAGE.MODULE:FUNCTION; a "
+    "TorchScript, .pt2 or .onnx file; or http://HOST/v2/models/NAME."
+)
 _PURPOSE = "Say here what the classifier decides, for whom, and what an error costs."
 Channel = Annotated[str | None, typer.Option(help='Three numbers on the [0, 1] scale: "0.5,0.5,0.5".')]
 
 
 def init(
     plan: Annotated[Path, typer.Argument(help="The plan to write.")] = Path("audit.yaml"),
-    images: Annotated[Path | None, typer.Option(help="A folder with one folder of images a class.")] = None,
-    model: Annotated[str | None, typer.Option(help="A name of torchvision's, or FILE.py:FUNCTION.")] = None,
+    images: Annotated[str | None, typer.Option(help=_IMAGES)] = None,
+    model: Annotated[str | None, typer.Option(help=_MODEL)] = None,
     weights: Annotated[str | None, typer.Option(help="A weights file, or torchvision's name of weights.")] = None,
     purpose: Annotated[str | None, typer.Option(help="What the classifier decides, in your words.")] = None,
     size: Annotated[int | None, typer.Option(min=1, help="Side of the images; found by itself otherwise.")] = None,
     mean: Channel = None,
     std: Channel = None,
+    images_as: Annotated[str | None, typer.Option(help=f"Which kind of set it is: {', '.join(KINDS)}.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the pictures, or of torchvision's data set.")] = None,
+    split: Annotated[str | None, typer.Option(help="Part of a set that has several, such as test.")] = None,
+    picture: Annotated[str | None, typer.Option(help="Column of the pictures, or of their paths.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of the labels; in shards cls, txt or json:KEY.")] = None,
+    class_names: Annotated[str | None, typer.Option(help="A file with a class name a line, or imagenet.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take flags and what is found.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing plan.")] = False,
 ) -> None:
@@ -31,31 +51,50 @@ def init(
     if plan.exists() and not force:
         raise PlanError(f"expected no file at {plan} yet (write elsewhere, or overwrite it with --force)")
     given = _channel(mean, "--mean"), _channel(std, "--std")
-    where = images or Path(_asked("Where are the images (a folder with one folder a class)?", "--images", yes=yes))
-    what = model or _asked("What is the classifier (a name of torchvision's, or FILE.py:FUNCTION)?", "--model", yes=yes)
-    if weights is None and not yes:
-        weights = typer.prompt("Its weights file (empty where the function loads them itself)", default="") or None
+    ask = _refusing if yes else _asking
+    where = images or ask("Where are the images (a folder with one folder a class, a table, shards …)?", (), "--images")
+    what = model or ask("What is the classifier (a name, a file, FILE.py:FUNCTION, an address)?", (), "--model")
+    if weights is None and not yes and _may_have_weights(what):
+        weights = typer.prompt("Its weights file (empty where it has them itself)", default="") or None
     told = purpose or (_PURPOSE if yes else typer.prompt("What does it decide, for whom?", default=_PURPOSE))
     from flows.cli import default_cache
-    from flows.draft import Wanted, look
+    from flows.console import console_progress
+    from flows.draft import look
     from flows.draft_text import plan_text
+    from flows.draft_wanted import Wanted
 
     cache = Path(os.environ.get("WOLFHOUND_CACHE") or default_cache()).resolve()
     process_settings.configure(cache, prefect=False)
-    wanted = Wanted(where, what, weights, size, *given)
-    draft = look(wanted, cache=cache)
+    wanted = Wanted(where, what, ask, weights, images_as, root, split, picture, label, class_names, size, *given)
+    draft = look(wanted, cache=cache, progress=console_progress())
     text = plan_text(wanted, draft, path=plan, purpose=told, today=datetime.datetime.now(datetime.UTC).date())
     parse_plan(text.encode(), name=str(plan), folder=plan.resolve().parent)
     _write(plan, text)
-    typer.echo(f"{plan}: {draft.count} images of {draft.classes} classes, made {draft.size}x{draft.size}")
+    _say(plan, draft)
+
+
+def _say(plan: Path, draft: "Draft") -> None:
+    height, width = draft.size
+    typer.echo(f"{plan}: {draft.count} images of {draft.classes} classes, made {height}x{width}")
+    typer.echo(f"images: {draft.images['source']}; classifier: {draft.classifier['source']}")
     typer.echo(f"preprocessing: {draft.seen}")
+    for note in draft.notes:
+        typer.echo(f"note: {note}")
     typer.echo(f"next: look at the lines marked '<- check', then: wolfhound doctor {plan}; wolfhound run {plan}")
 
 
-def _asked(question: str, flag: str, *, yes: bool) -> str:
-    if yes:
-        raise PlanError(f"expected {flag} beside --yes, as nothing is asked then")
-    answer: str = typer.prompt(question)
+def _may_have_weights(model: str) -> bool:
+    return ".py:" in model or not (Path(model).exists() or model.startswith(("http://", "https://", "hf:")))
+
+
+def _refusing(question: str, choices: Sequence[str], flag: str) -> str:
+    found = f" {question} {' or '.join(choices)}:" if choices else ""
+    raise PlanError(f"expected {flag} beside --yes, as nothing is asked then{found and ':' + found.removesuffix(':')}")
+
+
+def _asking(question: str, choices: Sequence[str], flag: str) -> str:
+    kind = click.Choice(list(choices)) if choices else None
+    answer: str = typer.prompt(f"{question} [{flag}]" if choices else question, type=kind)
     return answer
 
 

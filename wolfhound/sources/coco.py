@@ -59,6 +59,18 @@ def read_coco(
     return assemble(listing, name=name, cache=cache, size=size, fit=fit, at_least=at_least, progress=progress)
 
 
+def first_picture(annotations: Path) -> str:
+    """Return the file_name of the first picture.
+
+    Raises:
+        DataError: the file is missing or no COCO annotations, or names no picture.
+    """
+    rows = _document(annotations)["images"]
+    if not rows:
+        raise DataError(f"{annotations}: expected a list of images, got an empty one")
+    return str(rows[0]["file_name"])
+
+
 def _document(path: Path) -> dict[str, list[dict[str, Any]]]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
