@@ -92,7 +92,9 @@ def _plain_first(readings: tuple[Section, ...]) -> tuple[Section, ...]:
 def _drafted(
     wanted: Wanted, section: Section, model: FoundModel, size: tuple[int, int], cache: Path, progress: Progress
 ) -> Draft:
-    images, _ = read_images(_IMAGES.validate_python(section), cache=cache / "images", at_least=1, progress=progress)
+    images, _ = read_images(
+        _IMAGES.validate_python(_plain(section)), cache=cache / "images", at_least=1, progress=progress
+    )
     classes, count = len(np.unique(images.labels)), len(images)
     if not model.opened:
         return Draft(section, model.section, classes, count, size, False, "as its weights were published")
@@ -104,7 +106,7 @@ def _drafted(
     chosen, network, notes = opening.tried(model.section)
     preprocessing, seen = _preprocessing(wanted, images, network)
     chosen["preprocessing"] = {"mean": _channel(preprocessing.mean), "std": _channel(preprocessing.std)}
-    if network.preprocessing.input_size != images.size:
+    if network.preprocessing.input_size != images.size or model.section["source"] == "huggingface":
         chosen["preprocessing"]["input_size"] = list(network.preprocessing.input_size)
     return Draft(section, chosen, classes, count, size, not network.differentiable, seen, notes)
 
@@ -120,12 +122,14 @@ class _Opening:
 
     def opened(self, section: Section) -> Classifier:
         """Return the classifier of a section."""
-        subject = _SUBJECT.validate_python(section)
+        subject = _SUBJECT.validate_python(_plain(section))
         return load_section(subject, images=self.images, cache=self.cache, progress=self.progress)
 
     def tried(self, section: Section) -> tuple[Section, Classifier, tuple[str, ...]]:
         """Return the section with what had to be added to open its network, the network, and why that was added."""
         plain: Section = {"preprocessing": {"mean": [0, 0, 0], "std": [1, 1, 1]}}
+        if section["source"] == "huggingface":  # where its folder states none, it takes no size from the images
+            plain["preprocessing"]["input_size"] = list(self.size)
         try:
             network = self.opened({**section, **plain})
         except ModelError as fault:
@@ -153,6 +157,11 @@ class _Opening:
             scores = network.module(network.preprocessing.apply(self.images.load(slice(8))))
         sums = scores.sum(dim=1)
         return bool((scores >= 0).all()) and bool(((sums - 1).abs() < 0.01).all())
+
+
+def _plain(section: Section) -> Section:
+    """Return a section as YAML would give it: paths as text."""
+    return {key: str(value) if isinstance(value, Path) else value for key, value in section.items()}
 
 
 def _check_preprocessing(wanted: Wanted, model: FoundModel) -> None:

@@ -10,7 +10,7 @@ from flows.draft_wanted import Section, Wanted, one_of
 from flows.init_command import KINDS
 from wolfhound.errors import DataError, PlanError
 from wolfhound.plan_images import TorchvisionImages
-from wolfhound.sources.coco import first_picture
+from wolfhound.sources.coco import view_coco
 from wolfhound.sources.folder import list_folder
 from wolfhound.sources.imagenet_names import imagenet_class_names
 from wolfhound.sources.listing import SUFFIXES, Picture, PictureFile
@@ -198,7 +198,7 @@ def _coco(wanted: Wanted, path: Path) -> FoundImages:
     if not files:
         raise DataError(f"expected a JSON file of COCO annotations at {path}, but there is none")
     chosen = Path(one_of(files, f"Which of the annotations in {path}?", "--images FILE.json", wanted.ask))
-    name = first_picture(chosen)
+    name, masks = view_coco(chosen)
     if wanted.root is not None:
         roots = [wanted.root]
     else:
@@ -208,13 +208,16 @@ def _coco(wanted: Wanted, path: Path) -> FoundImages:
     if not roots:
         raise DataError(f"expected {name} of {chosen} beside it, but it is not there (say --root FOLDER)")
     root = Path(one_of([str(place) for place in roots], f"Which folder holds {name}?", "--root", wanted.ask))
-    section = {"source": "coco", "annotations": chosen, "root": root}
+    section = {"source": "coco", "annotations": chosen, "root": root, "masks": masks}
     return FoundImages(section, lambda: _file(root / name), ({},))
 
 
 def _voc(wanted: Wanted, path: Path) -> FoundImages:
-    pictures = sorted((path / "JPEGImages").glob("*.jpg"))
-    section: Section = {"source": "voc", "root": path}
+    pictures = sorted(file for file in (path / "JPEGImages").glob("*") if file.suffix.lower() in SUFFIXES)
+    annotated = {file.stem for file in (path / "Annotations").glob("*.xml")}
+    segmented = {file.stem for file in (path / "SegmentationObject").glob("*.png")}
+    masks = "segmentation" if annotated <= segmented else "box"
+    section: Section = {"source": "voc", "root": path, "masks": masks}
     if wanted.split is not None:
         section["split"] = wanted.split
     if not pictures:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
 
 from flows import process_settings
@@ -93,8 +92,11 @@ def _refusing(question: str, choices: Sequence[str], flag: str) -> str:
 
 
 def _asking(question: str, choices: Sequence[str], flag: str) -> str:
-    kind = click.Choice(list(choices)) if choices else None
-    answer: str = typer.prompt(f"{question} [{flag}]" if choices else question, type=kind)
+    offered = f"{question} ({', '.join(choices)}; or {flag})" if choices else question
+    answer: str = typer.prompt(offered)
+    while choices and answer not in choices:
+        typer.echo(f"expected one of {', '.join(choices)}, got {answer!r}", err=True)
+        answer = typer.prompt(offered)
     return answer
 
 
