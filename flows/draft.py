@@ -9,11 +9,12 @@ from pydantic import TypeAdapter
 
 from flows.draft_images import FoundImages, find_images
 from flows.draft_models import FoundModel, find_model
+from flows.draft_preprocessing import likely_preprocessing
 from flows.draft_wanted import Section, Wanted, picture_size
 from flows.subject_doors import load_section
 from flows.subject_sources import read_images
 from wolfhound.class_mapping import in_set_order
-from wolfhound.classifier import Classifier, Preprocessing, frozen
+from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.errors import DataError, ModelError, PlanError, WolfhoundError
 from wolfhound.images import ImageSet
 from wolfhound.plan_classifiers import Subject
@@ -21,16 +22,6 @@ from wolfhound.plan_images import Images
 from wolfhound.progress import Progress
 from wolfhound.sources.fit import Fit
 
-LOOKED_AT = 96
-"""Images on which preprocessings are compared."""
-
-USUAL = {
-    "ImageNet's": Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "none (pixels in [0, 1])": Preprocessing(),
-    "0.5 and 0.5 (pixels in [-1, 1])": Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "none (pixels in 0..255)": Preprocessing(std=(1 / 255, 1 / 255, 1 / 255)),
-    "CIFAR-10's": Preprocessing((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
-}
 _SMALL = 96
 _IMAGES: TypeAdapter[Images] = TypeAdapter(Images)
 _SUBJECT: TypeAdapter[Subject] = TypeAdapter(Subject)
@@ -104,7 +95,12 @@ def _drafted(
         in_set_order(classifier, images.class_names, by_name=True)
         return Draft(section, model.section, classes, count, size, False, "as it came with the network")
     chosen, network, notes = opening.tried(model.section)
-    preprocessing, seen = _preprocessing(wanted, images, network)
+    if wanted.mean is not None and wanted.std is not None:
+        preprocessing, seen = Preprocessing(wanted.mean, wanted.std), "as you said"
+    else:
+        ask = wanted.ask if wanted.asked else None
+        preprocessing, seen, more = likely_preprocessing(network, images, ask=ask)
+        notes = (*notes, *more)
     chosen["preprocessing"] = {"mean": _channel(preprocessing.mean), "std": _channel(preprocessing.std)}
     if network.preprocessing.input_size != images.size or model.section["source"] == "huggingface":
         chosen["preprocessing"]["input_size"] = list(network.preprocessing.input_size)
@@ -200,30 +196,6 @@ def _fit_section(fit: Fit) -> Section:
     if fit.interpolation != "bilinear":
         section["interpolation"] = fit.interpolation
     return section
-
-
-def _preprocessing(wanted: Wanted, images: ImageSet, network: Classifier) -> tuple[Preprocessing, str]:
-    """Return the preprocessing that was given, or the usual one with which the network is right most often."""
-    if wanted.mean is not None and wanted.std is not None:
-        return Preprocessing(wanted.mean, wanted.std), "as you said"
-    sample = images.subset(np.argsort(np.array(images.hashes))[: min(LOOKED_AT, len(images))])
-    tried = {words: _tried(network, sample, usual) for words, usual in USUAL.items()}
-    words = max(tried, key=lambda name: tried[name])
-    shown = "; ".join(f"{name}: {count}" for name, (count, _) in sorted(tried.items(), key=lambda row: -row[1][0]))
-    return USUAL[words], f"the best of the usual ones by images that are right, of {len(sample)}: {shown}"
-
-
-def _tried(network: Classifier, images: ImageSet, usual: Preprocessing) -> tuple[int, float]:
-    """Return on how many images the network is right, and of equals the surer one: its mean log-probability."""
-    preprocessing = Preprocessing(usual.mean, usual.std, network.preprocessing.input_size)
-    count, sure = 0, 0.0
-    with frozen(network.module), torch.no_grad():
-        for positions, pixels in images.batches(32):
-            logits = network.module(preprocessing.apply(pixels.to(network.dtype)))
-            labels = torch.from_numpy(images.labels[positions])
-            count += int((logits.argmax(dim=1) == labels).sum())
-            sure -= float(torch.nn.functional.cross_entropy(logits.double(), labels, reduction="sum"))
-    return count, sure / len(images)
 
 
 def _channel(values: tuple[float, float, float]) -> list[float]:

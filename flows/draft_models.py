@@ -76,13 +76,13 @@ def _torchvision(wanted: Wanted, name: str) -> FoundModel:
     weights = wanted.weights or "DEFAULT"
     published = "DEFAULT" if Path(weights).suffix else weights
     fit, size = loading.torchvision_fit(name, weights=published)
-    section: Section = {"name": name, "source": "torchvision", "architecture": name, "weights": _weights(wanted)}
+    section: Section = {"name": name, "source": "torchvision", "architecture": name, **_given(wanted)}
     return FoundModel(section, True, False, True, lambda: (fit, size))
 
 
 def _timm(wanted: Wanted, name: str) -> FoundModel:
     shape = loading.timm_fit(name)
-    section: Section = {"name": _name(name), "source": "timm", "architecture": name, "weights": _weights(wanted)}
+    section: Section = {"name": _name(name), "source": "timm", "architecture": name, **_given(wanted)}
     # Weights of one's own are there; published ones are fetched from the hub when they are needed.
     return FoundModel(section, True, wanted.weights is not None, True, lambda: shape)
 
@@ -160,19 +160,23 @@ def _called(wanted: Wanted) -> FoundModel:
         raise PlanError(f"expected {_FORMS}, got {wanted.model!r}, and there is no such file{hint}")
     place: Section = {"file": Path(origin)} if origin.endswith(".py") else {"module": origin}
     section: Section = {"name": _name(name), "source": "factory", **place, "callable": name}
+    if wanted.arguments:
+        section["arguments"] = dict(wanted.arguments)
     if wanted.weights:
         section["weights"] = Path(wanted.weights)
     return FoundModel(section, False, True, False, lambda: (None, None))
 
 
-def _weights(wanted: Wanted) -> str | Path:
+def _given(wanted: Wanted) -> Section:
     weights = wanted.weights or "DEFAULT"
-    return Path(weights) if Path(weights).suffix else weights
+    arguments = {"arguments": dict(wanted.arguments)} if wanted.arguments else {}
+    return {"weights": Path(weights) if Path(weights).suffix else weights, **arguments}
 
 
 def _no_weights(wanted: Wanted, why: str) -> None:
-    if wanted.weights is not None:
-        raise PlanError(f"expected no --weights beside {wanted.model}, {why}")
+    for flag, given in (("--weights", wanted.weights), ("--argument", wanted.arguments)):
+        if given:
+            raise PlanError(f"expected no {flag} beside {wanted.model}, {why}")
 
 
 def _name(text: str) -> str:

@@ -1,6 +1,6 @@
 """What `wolfhound init` is told and asks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ class Wanted:
         images: where the images are: a folder, a file, a pattern of shards, a torchvision name, or hf:NAME.
         model: what the network is: a name, a file, FILE.py:FUNCTION, timm:NAME, hf:NAME or an address.
         ask: how what is left open is asked.
+        asked: whether there is somebody to answer.
         weights: a weights file, or torchvision's name of weights.
+        arguments: what a function is called with.
         kind: which kind of image set it is, where `images` could be several.
         root: the folder of the pictures, or of a torchvision data set.
         split: which part of a set that has several.
@@ -40,7 +42,9 @@ class Wanted:
     images: str
     model: str
     ask: Ask = field(compare=False)
+    asked: bool = False
     weights: str | None = None
+    arguments: Mapping[str, int | float | str | bool | None] = field(default_factory=dict)
     kind: str | None = None
     root: Path | None = None
     split: str | None = None

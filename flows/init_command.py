@@ -4,9 +4,10 @@ import datetime
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 
 from flows import process_settings
 from wolfhound.errors import PlanError
@@ -33,6 +34,7 @@ def init(
     images: Annotated[str | None, typer.Option(help=_IMAGES)] = None,
     model: Annotated[str | None, typer.Option(help=_MODEL)] = None,
     weights: Annotated[str | None, typer.Option(help="A weights file, or torchvision's name of weights.")] = None,
+    argument: Annotated[list[str] | None, typer.Option(help="What to call it with, KEY=VALUE; repeatable.")] = None,
     purpose: Annotated[str | None, typer.Option(help="What the classifier decides, in your words.")] = None,
     size: Annotated[int | None, typer.Option(min=1, help="Side of the images; found by itself otherwise.")] = None,
     mean: Channel = None,
@@ -64,7 +66,23 @@ def init(
 
     cache = Path(os.environ.get("WOLFHOUND_CACHE") or default_cache()).resolve()
     process_settings.configure(cache, prefect=False)
-    wanted = Wanted(where, what, ask, weights, images_as, root, split, picture, label, class_names, size, *given)
+    wanted = Wanted(
+        where,
+        what,
+        ask,
+        asked=not yes,
+        weights=weights,
+        arguments=_arguments(argument or ()),
+        kind=images_as,
+        root=root,
+        split=split,
+        picture=picture,
+        label=label,
+        class_names=class_names,
+        size=size,
+        mean=given[0],
+        std=given[1],
+    )
     draft = look(wanted, cache=cache, progress=console_progress())
     text = plan_text(wanted, draft, path=plan, purpose=told, today=datetime.datetime.now(datetime.UTC).date())
     parse_plan(text.encode(), name=str(plan), folder=plan.resolve().parent)
@@ -92,12 +110,38 @@ def _refusing(question: str, choices: Sequence[str], flag: str) -> str:
 
 
 def _asking(question: str, choices: Sequence[str], flag: str) -> str:
-    offered = f"{question} ({', '.join(choices)}; or {flag})" if choices else question
-    answer: str = typer.prompt(offered)
-    while choices and answer not in choices:
-        typer.echo(f"expected one of {', '.join(choices)}, got {answer!r}", err=True)
-        answer = typer.prompt(offered)
-    return answer
+    """Return the answer: anything, or one of the choices, by its name or its number."""
+    if not choices:
+        answer: str = typer.prompt(question)
+        return answer
+    numbered = {str(number): choice for number, choice in enumerate(choices, 1)}
+    typer.echo(f"{question} ({flag} says it beforehand)")
+    for number, choice in numbered.items():
+        typer.echo(f"  {number}: {choice}")
+    while True:
+        answer = typer.prompt("Number")
+        if (chosen := numbered.get(answer, answer)) in choices:
+            return chosen
+        typer.echo(f"expected a number up to {len(choices)}, got {answer!r}", err=True)
+
+
+def _arguments(given: Sequence[str]) -> dict[str, int | float | str | bool | None]:
+    """Return what a function is called with: each value as YAML reads it, so that 3 is a number and true a truth."""
+    found: dict[str, int | float | str | bool | None] = {}
+    for text in given:
+        key, sign, value = text.partition("=")
+        read = _scalar(value)
+        if not sign or not key.isidentifier() or isinstance(read, list | dict):
+            raise PlanError(f"expected --argument KEY=VALUE with a number, a truth or a text, got {text!r}")
+        found[key] = read
+    return found
+
+
+def _scalar(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def _channel(text: str | None, flag: str) -> tuple[float, float, float] | None:

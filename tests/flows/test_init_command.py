@@ -45,9 +45,17 @@ def test_the_preprocessing_is_the_one_under_which_the_network_is_right(project: 
 
 
 def test_questions_are_asked_for_what_no_flag_says(project: Path) -> None:
-    said = draft(said="images\nnets.py:sound\n\nDecides about textures.\n")
+    said = draft(said="images\nnets.py:sound\n\nDecides about textures.\nof these\n2\n")
     assert "Where are the images" in said
+    assert "Which preprocessing? These are as good as one another" in said
+    assert "expected a number up to" in said
     assert read_plan(project / "audit.yaml").plan.purpose == "Decides about textures."
+
+
+def test_preprocessings_that_the_images_do_not_tell_apart_are_not_said_to_be_known(project: Path) -> None:
+    said = draft("--images", "images", "--model", "nets.py:sound", "--yes")
+    assert "note: preprocessing ImageNet's is a guess: " in said
+    assert "(say --mean and --std)" in (project / "audit.yaml").read_text()
 
 
 def test_a_plan_elsewhere_names_the_same_files(project: Path) -> None:

@@ -74,6 +74,20 @@ def test_weights_alone_are_refused_with_the_flags_that_open_them(project: Path) 
     assert section.weights == project / "linear.pth"
 
 
+def test_a_function_is_called_with_the_arguments_that_are_given(project: Path) -> None:
+    (project / "build.py").write_text(
+        "from torch import nn\nimport torch\n\ndef build(classes, name):\n    torch.manual_seed(0)\n"
+        "    assert name == 'a net'\n    return nn.Sequential(nn.Flatten(), nn.Linear(768, classes))\n"
+    )
+    given = ("--images", "images", "--model", "build.py:build", *STATED)
+    assert "missing 2 required positional arguments" in refusal(*given)
+    assert "expected --argument KEY=VALUE" in refusal(*given, "--argument", "classes")
+    draft(*given, "--argument", "classes=4", "--argument", "name=a net", "--yes")
+    section = only(project)
+    assert section.source == "factory"
+    assert section.arguments == {"classes": 4, "name": "a net"}
+
+
 def test_an_exported_program_says_its_own_size(project: Path) -> None:
     program = torch.export.export(network(project), (torch.rand(1, 3, 16, 16),))
     torch.export.save(program, "net.pt2")
