@@ -1,0 +1,200 @@
+"""How long a whole audit takes and how much memory, said before it starts: the attacks' prices, and all else."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from attacks.corruptions.judging import corrupt
+from attacks.judge import uint8_batches
+from attacks.universal.budget import duration
+from explainers.cams.cam import RULES
+from explainers.checks.baselines import BASELINES
+from flows.audit_job import AuditJob
+from flows.batches import batch_size, footprint_of
+from flows.budgeting import Priced, pace_of, priced_attacks
+from flows.explaining import CHECKED_AT_MOST, DRAWS, STAGES
+from flows.inside_stage import STEPS, inside_entries
+from flows.natural_stage import natural_entries
+from flows.preflight.capacity import WORK_SPACE
+from flows.replay_stage import replay_entries
+from flows.subject_images import open_splits
+from flows.universal_stage import universal_entries
+from wolfhound.demonstration.training import TrainingRecipe, train
+from wolfhound.plan import DemonstrationClassifier
+
+LOOPS = 200_000
+"""Rounds of the loop by which it is measured how fast this machine runs Python, as the report's layout does."""
+
+REPORT = (150.0, 25.0)
+"""How many times as long as that loop the report takes to write: at any rate, and for each finding."""
+
+DOUBTING = (64 * 12, 64 * 24)
+"""Gradients and forward passes, at most about, by which a network is doubted before anything else."""
+
+_TRAINED_BATCHES = 2
+
+
+@dataclass(frozen=True)
+class WholeCost:
+    """What an audit takes on this machine.
+
+    Attributes:
+        parts: seconds by what they go into, in words.
+        left_out: what is in the plan and not in `parts`.
+        memory: bytes of the process at its peak, about.
+    """
+
+    parts: dict[str, float]
+    left_out: tuple[str, ...]
+    memory: int
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all parts."""
+        return sum(self.parts.values())
+
+    @property
+    def text(self) -> str:
+        """The cost as it is printed.
+
+        >>> print(WholeCost({"attacks": 90.0, "the report": 30.0}, ("bias",), 2_000_000_000).text)
+        in all at most about 2.0 min on this machine (attacks 1.5 min, the report 30 s), without bias; about 2.0 GB
+        """
+        parts = ", ".join(f"{what} {duration(seconds)}" for what, seconds in self.parts.items() if seconds >= 0.5)
+        without = f", without {', '.join(self.left_out)}" if self.left_out else ""
+        return (
+            f"in all at most about {duration(self.seconds)} on this machine ({parts}){without}; "
+            f"about {self.memory / 1e9:.1f} GB"
+        )
+
+
+def whole_cost(job: AuditJob) -> WholeCost:
+    """Return what the whole audit takes, if nothing of it is done yet: calibrated on this machine, within seconds."""
+    attacks = list(priced_attacks(job))
+    parts = {
+        "training": _training(job),
+        "attacks": sum(priced.seconds or 0.0 for priced in attacks),
+        "predictions": _predictions(job),
+        "corrupting": _corrupting(job),
+        "explaining": _explaining(job),
+        "the report": _report(job, attacks),
+    }
+    return WholeCost(parts, tuple(_left_out(job, attacks)), _memory(job))
+
+
+def _training(job: AuditJob) -> float:
+    """Return how long demonstration classifiers train, from a few steps of each."""
+    training = open_splits(job).training
+    names = [s.architecture for s in job.plan.classifiers if isinstance(s, DemonstrationClassifier)]
+    if training is None or not names:
+        return 0.0
+    recipe, few = TrainingRecipe(), TrainingRecipe(epochs=1)
+    sample = training.subset(range(min(len(training), _TRAINED_BATCHES * few.batch_size)))
+    took = sum(_seconds(partial(train, name, sample, seed=0, recipe=few)) for name in names)
+    return took * recipe.epochs * len(training) / len(sample)
+
+
+def _predictions(job: AuditJob) -> float:
+    """Return how long it takes to predict held-out images: clean, doubted, and under every perturbation."""
+    report, total = job.plan.splits.report, 0.0
+    for name in job.plan.classifier_names:
+        pace = pace_of(job, name)
+        columns = sum(_columns(job, name))
+        # Once as delivered and once more without rounding.
+        forwards = report * (1 + 2 * columns) + DOUBTING[1]
+        total += forwards * pace.forward + DOUBTING[0] * pace.gradient
+    return total
+
+
+def _columns(job: AuditJob, target: str) -> Iterator[int]:
+    """Yield how many perturbations and noise controls of each section are judged on one network."""
+    for entry in universal_entries(job):
+        if target in entry.targets:
+            own = sum(entry.white_box(source, target) for source in entry.sources)
+            yield 2 + len(entry.sources) + own * (entry.section.seeds - 1 + len(entry.section.epsilons))
+    for replay in replay_entries(job):
+        if target in replay.targets:
+            yield 1 + len(replay.sources)
+
+
+def _corrupting(job: AuditJob) -> float:
+    """Return how long it takes to corrupt images, from one image under each corruption; once for each network."""
+    total = 0.0
+    for entry in natural_entries(job):
+        images = entry.section.images or job.plan.splits.report
+        _, sample = next(uint8_batches(open_splits(job).splits.craft, 1))
+        took = sum(_seconds(partial(corrupt, sample, corruption, 3, seeds=[0])) for corruption in entry.corruptions)
+        total += images * took * len(entry.section.severities) * len(entry.classifiers)
+    return total
+
+
+def _explaining(job: AuditJob) -> float:
+    """Return how long it takes to look inside networks: maps, their checks, their scores, the strongest patches."""
+    total = 0.0
+    for entry in inside_entries(job):
+        section, pace = entry.section, pace_of(job, entry.classifier)
+        kinds = len(section.methods) * max(1, len(section.layers))
+        checked = min(CHECKED_AT_MOST, section.measured) * (1 + STAGES + DRAWS)
+        # Deletion and insertion of every kind of map and of three baselines, and the maps that the scores look at.
+        forwards = section.measured * 2 * (STEPS + 2) * (kinds + len(BASELINES))
+        forwards += job.plan.splits.report if section.patches else 0
+        total += kinds * (section.measured + checked) * pace.gradient + forwards * pace.forward
+    return total
+
+
+def _report(job: AuditJob, attacks: list[Priced]) -> float:
+    """Return how long the report takes to write, by how fast this machine runs a Python loop."""
+    plan = job.plan
+    transfers = sum(len(entry.targets) for entry in universal_entries(job))
+    others = len(plan.classifiers) + 2 * len(plan.bias) + len(plan.shortcut) + len(inside_entries(job))
+    fixed, each = REPORT
+    return _loop_seconds() * (fixed + each * (len(attacks) + transfers + others))
+
+
+def _loop_seconds() -> float:
+    def loop() -> int:
+        total = 0
+        for number in range(LOOPS):
+            total += number & 7
+        return total
+
+    return min(_once(loop) for _ in range(3))
+
+
+def _left_out(job: AuditJob, attacks: list[Priced]) -> Iterator[str]:
+    plan = job.plan
+    for name in ("probe", "bias", "shortcut", "hypotheses"):
+        if getattr(plan, name, None):
+            yield name
+    if any(section.road for section in plan.inside):
+        yield "ROAD"
+    asking = sorted({method for section in plan.inside for method in section.methods} - set(RULES))
+    yield from asking
+    yield from (priced.what for priced in attacks if priced.seconds is None)
+
+
+def _memory(job: AuditJob) -> int:
+    """Return the bytes of the process at its peak: what opening and calibrating took, and an attack's work space."""
+    names = [s.name for s in job.plan.classifiers if not isinstance(s, DemonstrationClassifier)]
+    batch = max((footprint_of(job, name).bytes(batch_size(job)) for name in names), default=0)
+    if job.device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(job.device) + (WORK_SPACE - 1) * batch)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return int(peak + (WORK_SPACE - 1) * batch)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Return how long `work` takes the second time: the first one loads and allocates."""
+    work()
+    return _once(work)
+
+
+def _once(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
