@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import torch
 
@@ -37,16 +38,16 @@ class Priced:
     """What one attack asks of one network.
 
     Attributes:
+        kind: what it is priced as: "universal", "single images" or "natural".
         what: the section of the plan and the network.
         asks: what it asks, and how long that takes, in words.
         seconds: how long it takes on this machine; None where the attack does not say what it asks.
-        most: whether that is the most it can be.
     """
 
+    kind: Literal["universal", "single images", "natural"]
     what: str
     asks: str
     seconds: float | None
-    most: bool
 
     @property
     def text(self) -> str:
@@ -85,7 +86,7 @@ def priced_attacks(job: AuditJob) -> Iterator[Priced]:
             seconds = count * pace_of(job, name).forward
             took = f"about {budget.duration(seconds)} on this machine"
             asks = f"{count:,} corrupted images, {took}, and as long as corrupting them takes"
-            yield Priced(f"natural[{i}] on {name}", asks, seconds, most=False)
+            yield Priced("natural", f"natural[{i}] on {name}", asks, seconds)
 
 
 def _universal(job: AuditJob) -> Iterator[Priced]:
@@ -94,7 +95,7 @@ def _universal(job: AuditJob) -> Iterator[Priced]:
             runs = entry.section.seeds
             each = f" (each of {runs} seeds)" if runs > 1 else ""
             told = _estimate(job, entry, source)
-            yield Priced(f"{entry.name} on {source}{each}", told.text, runs * told.seconds, most=not told.exact)
+            yield Priced("universal", f"{entry.name} on {source}{each}", told.text, runs * told.seconds)
 
 
 def _estimate(job: AuditJob, entry: UniversalEntry, source: str) -> budget.Estimate:
@@ -127,14 +128,14 @@ def _most(job: AuditJob, what: str, name: str, runs: Sequence[tuple[ImageAttack,
     costs = [(most_calls(attack), images) for attack, images in runs]
     known = [(cost, images) for cost, images in costs if cost is not None]
     if len(known) < len(costs):
-        return Priced(what, "not known beforehand: an attack of another library does not say", None, most=False)
+        return Priced("single images", what, "not known beforehand: an attack of another library does not say", None)
     gradients = sum(cost.gradients * images for cost, images in known)
     forwards = sum(cost.forwards * images for cost, images in known)
     pace = pace_of(job, name)
     seconds = gradients * pace.gradient + forwards * pace.forward
     took = f"at most about {budget.duration(seconds)} on this machine"
     asks = f"at most {gradients:,} gradients and {forwards:,} forward passes, {took}"
-    return Priced(what, asks, seconds, most=True)
+    return Priced("single images", what, asks, seconds)
 
 
 @lru_cache(maxsize=64)

@@ -45,31 +45,36 @@ class WholeCost:
 
     Attributes:
         parts: seconds by what they go into, in words.
-        left_out: what is in the plan and not in `parts`.
+        most: seconds that attacks on single images take if they never stop early.
+        left_out: what is in the plan and not counted.
         memory: bytes of the process at its peak, about.
     """
 
     parts: dict[str, float]
+    most: float
     left_out: tuple[str, ...]
     memory: int
 
     @property
     def seconds(self) -> float:
-        """Seconds of all parts."""
-        return sum(self.parts.values())
+        """Seconds of everything, at most."""
+        return sum(self.parts.values()) + self.most
 
     @property
     def text(self) -> str:
         """The cost as it is printed.
 
-        >>> print(WholeCost({"attacks": 90.0, "the report": 30.0}, ("bias",), 2_000_000_000).text)
-        in all at most about 2.0 min on this machine (attacks 1.5 min, the report 30 s), without bias; about 2.0 GB
+        >>> print(WholeCost({"the report": 30.0}, 90.0, ("bias",), 2_000_000_000).text.replace(" (", "\\n("))
+        in all at most about 2.0 min on this machine
+        (the report 30 s, attacks on single images at most 1.5 min), without bias; about 2.0 GB of memory
         """
-        parts = ", ".join(f"{what} {duration(seconds)}" for what, seconds in self.parts.items() if seconds >= 0.5)
+        parts = [f"{what} {duration(seconds)}" for what, seconds in self.parts.items() if seconds >= 0.5]
+        if self.most >= 0.5:
+            parts.append(f"attacks on single images at most {duration(self.most)}")
         without = f", without {', '.join(self.left_out)}" if self.left_out else ""
         return (
-            f"in all at most about {duration(self.seconds)} on this machine ({parts}){without}; "
-            f"about {self.memory / 1e9:.1f} GB"
+            f"in all at most about {duration(self.seconds)} on this machine ({', '.join(parts)}){without}; "
+            f"about {self.memory / 1e9:.1f} GB of memory"
         )
 
 
@@ -78,13 +83,18 @@ def whole_cost(job: AuditJob) -> WholeCost:
     attacks = list(priced_attacks(job))
     parts = {
         "training": _training(job),
-        "attacks": sum(priced.seconds or 0.0 for priced in attacks),
-        "predictions": _predictions(job),
+        "crafting": _of(attacks, "universal"),
+        "predictions": _predictions(job) + _of(attacks, "natural"),
         "corrupting": _corrupting(job),
         "explaining": _explaining(job),
         "the report": _report(job, attacks),
     }
-    return WholeCost(parts, tuple(_left_out(job, attacks)), _memory(job))
+    most = _of(attacks, "single images")
+    return WholeCost(parts, most, tuple(_left_out(job, attacks)), _memory(job))
+
+
+def _of(attacks: list[Priced], kind: str) -> float:
+    return sum(priced.seconds or 0.0 for priced in attacks if priced.kind == kind)
 
 
 def _training(job: AuditJob) -> float:
