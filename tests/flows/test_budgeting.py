@@ -16,7 +16,7 @@ from flows.audit_job import AuditJob
 from flows.budgeting import budget_lines
 from flows.robust_stage import attack_robust, robust_entries
 from flows.universal_stage import universal_entries
-from flows.whole_cost import DOUBTING, whole_cost
+from flows.whole_cost import COUNTED, DOUBTING, UNCOUNTED, whole_cost
 from tests.wolfhound.pictures import write_folder
 from wolfhound.images import ImageSet
 
@@ -168,6 +168,15 @@ def test_what_the_whole_cost_leaves_out_is_named(job: AuditJob, monkeypatch: pyt
     assert cost.left_out == ("ROAD", "rise")
     assert ", without ROAD, rise; about" in cost.text
     assert cost.parts["explaining"] > 0
+
+
+def test_every_kind_of_section_is_counted_or_named_as_left_out(job: AuditJob) -> None:
+    """A new kind of measurement cannot be forgotten here: whatever a plan counts as a section is one or the other."""
+    plan = job.plan.model_copy(update=dict.fromkeys((*COUNTED, *UNCOUNTED), ("one",)))
+    assert set(plan.sections) == {*COUNTED, *UNCOUNTED}
+    others = {*type(job.plan).model_fields} - {*COUNTED, *UNCOUNTED}
+    filled = job.plan.model_copy(update=dict.fromkeys(others - {"classifiers"}, ("one",)))
+    assert set(filled.sections) <= set(job.plan.sections)
 
 
 DEMONSTRATION = """\
