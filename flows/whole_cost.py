@@ -34,7 +34,7 @@ LOOPS = 200_000
 REPORT = (800.0, 120.0)
 """How many times as long as that loop the report takes to write: at any rate, and for each finding."""
 
-DOUBTING = (64 * 12, 64 * 24)
+DOUBTING = (64 * 2, 64 * 12)
 """Gradients and forward passes, at most about, by which a network is doubted before anything else."""
 
 UNCOUNTED = {
@@ -208,13 +208,22 @@ def _left_out(job: AuditJob, attacks: list[Priced]) -> Iterator[str]:
 
 
 def _memory(job: AuditJob) -> int:
-    """Return the bytes of the process at its peak: what opening and calibrating took, and an attack's work space."""
+    """Return the bytes of the process at its peak: what it took so far, and what a full batch of an attack adds.
+
+    Calibrating took gradients on as many craft images as a batch holds; an attack keeps versions of its own beside.
+    """
+    splits = job.plan.splits
     names = [s.name for s in job.plan.classifiers if not isinstance(s, DemonstrationClassifier)]
-    batch = max((footprint_of(job, name).bytes(batch_size(job)) for name in names), default=0)
+    count = min(batch_size(job), max(splits.craft, splits.select, splits.report))
+    added = [
+        WORK_SPACE * footprint_of(job, name).bytes(count) - footprint_of(job, name).bytes(min(count, splits.craft))
+        for name in names
+    ]
     if job.device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(job.device) + (WORK_SPACE - 1) * batch)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return int(peak + (WORK_SPACE - 1) * batch)
+        peak = torch.cuda.max_memory_allocated(job.device)
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return int(peak + max(added, default=0))
 
 
 def _seconds(work: Callable[[], object]) -> float:
