@@ -2,7 +2,7 @@
 
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,13 +51,20 @@ def init(
     """Write a commented plan for your classifier and images, which runs as it is."""
     if plan.exists() and not force:
         raise PlanError(f"expected no file at {plan} yet (write elsewhere, or overwrite it with --force)")
-    given = _channel(mean, "--mean"), _channel(std, "--std")
     ask = _refusing if yes else _asking
     where = images or ask("Where are the images (a folder with one folder a class, a table, shards …)?", (), "--images")
     what = model or ask("What is the classifier (a name, a file, FILE.py:FUNCTION, an address)?", (), "--model")
     if weights is None and not yes and _may_have_weights(what):
         weights = typer.prompt("Its weights file (empty where it has them itself)", default="") or None
     told = purpose or (_PURPOSE if yes else typer.prompt("What does it decide, for whom?", default=_PURPOSE))
+    about = {"kind": images_as, "root": root, "split": split, "picture": picture, "label": label}
+    taken = {"weights": weights, "arguments": _arguments(argument or ()), "class_names": class_names, "size": size}
+    normalised = {"mean": _channel(mean, "--mean"), "std": _channel(std, "--std")}
+    _draft(plan, where, what, told, {"ask": ask, "asked": not yes, **about, **taken, **normalised})
+
+
+def _draft(plan: Path, images: str, model: str, purpose: str, told: Mapping[str, Any]) -> None:
+    """Look at images and model, of which more was told, and write the plan."""
     from flows.cli import default_cache
     from flows.console import console_progress
     from flows.draft import look
@@ -66,25 +73,9 @@ def init(
 
     cache = Path(os.environ.get("WOLFHOUND_CACHE") or default_cache()).resolve()
     process_settings.configure(cache, prefect=False)
-    wanted = Wanted(
-        where,
-        what,
-        ask,
-        asked=not yes,
-        weights=weights,
-        arguments=_arguments(argument or ()),
-        kind=images_as,
-        root=root,
-        split=split,
-        picture=picture,
-        label=label,
-        class_names=class_names,
-        size=size,
-        mean=given[0],
-        std=given[1],
-    )
+    wanted = Wanted(images, model, **told)
     draft = look(wanted, cache=cache, progress=console_progress())
-    text = plan_text(wanted, draft, path=plan, purpose=told, today=datetime.datetime.now(datetime.UTC).date())
+    text = plan_text(wanted, draft, path=plan, purpose=purpose, today=datetime.datetime.now(datetime.UTC).date())
     parse_plan(text.encode(), name=str(plan), folder=plan.resolve().parent)
     _write(plan, text)
     _say(plan, draft)

@@ -34,6 +34,9 @@ LOOPS = 200_000
 REPORT = (800.0, 120.0)
 """How many times as long as that loop the report takes to write: at any rate, and for each finding."""
 
+REPORT_MEMORY = 3e8
+"""Bytes that pictures and pages of a report take."""
+
 DOUBTING = (64 * 2, 64 * 12)
 """Gradients and forward passes, at most about, by which a network is doubted before anything else."""
 
@@ -214,7 +217,8 @@ def _memory(job: AuditJob) -> int:
     """
     splits = job.plan.splits
     names = [s.name for s in job.plan.classifiers if not isinstance(s, DemonstrationClassifier)]
-    count = min(batch_size(job), max(splits.craft, splits.select, splits.report))
+    attacked = [section.images for section in job.plan.robust] + [section.images for section in job.plan.targeted]
+    count = min(batch_size(job), max([splits.craft, *attacked]))
     added = [
         WORK_SPACE * footprint_of(job, name).bytes(count) - footprint_of(job, name).bytes(min(count, splits.craft))
         for name in names
@@ -223,7 +227,7 @@ def _memory(job: AuditJob) -> int:
         peak = torch.cuda.max_memory_allocated(job.device)
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return int(peak + max(added, default=0))
+    return int(peak + max([REPORT_MEMORY, *added]))
 
 
 def _seconds(work: Callable[[], object]) -> float:

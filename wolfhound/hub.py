@@ -3,7 +3,8 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,13 +55,20 @@ def fetch_snapshot(
                 f"elsewhere and say {instead}"
             ) from error
         return kept
-    try:
+    with _broken_off(errors, name, where, instead, error_kind):
         return _fetched(api, name, info, patterns, kind, cache)
+
+
+@contextmanager
+def _broken_off(errors: Any, name: str, where: str, instead: str, error_kind: type[WolfhoundError]) -> Iterator[None]:
+    """Say what went wrong with a download from a hub that answered."""
+    try:
+        yield
     except errors.GatedRepoError as error:
         raise error_kind(f"{name} on {where} asks for a login (accept its terms, then set HF_TOKEN)") from error
     except _WrongFileError as error:
         raise error_kind(f"{error} (it was deleted; run again to fetch it anew, or say {instead})") from error
-    except Exception as error:
+    except Exception as error:  # the client's transport decides what a lost connection raises
         raise error_kind(
             f"the download of {name} from {where} broke off ({type(error).__name__}: {str(error)[:200]}). Run again to "
             f"go on with it, or fetch it elsewhere and say {instead}"
