@@ -14,10 +14,10 @@ from flows.bias_swaps import SwapRequest, measure_swaps, swap_finding
 from flows.bias_tables import fit_of, with_boxes
 from flows.finding_steps import packed_finding
 from flows.opened import once
+from flows.plan_shapes import pair
 from flows.steps import StepValue
 from flows.subject_classifiers import open_classifier
 from flows.subject_images import open_splits
-from flows.subject_sources import pair
 from wolfhound import sources
 from wolfhound.classifier import Classifier
 from wolfhound.errors import DataError

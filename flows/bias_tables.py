@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flows.audit_job import AuditJob
-from flows.subject_sources import pair
+from flows.plan_shapes import pair
 from wolfhound import sources
 from wolfhound.errors import DataError, fault_list
 from wolfhound.images import ImageSet, PixelFile

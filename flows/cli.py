@@ -242,13 +242,14 @@ def _announce(job: "AuditJob", *, quiet: bool) -> None:
     from flows.budgeting import budget_lines
     from flows.console import say
     from flows.reuse import reuse_lines
+    from flows.whole_cost import whole_cost
 
     for notice in preflight.notices(job):
         if notice.severity != "note":
             say(f"{notice.severity}: {notice.text}")
     if not quiet:
         say(f"auditing {len(job.plan.classifiers)} classifier(s) into {job.root}")
-        for line in chain(reuse_lines(job), budget_lines(job)):
+        for line in chain(reuse_lines(job), budget_lines(job), [whole_cost(job).text]):
             say(line)
 
 

@@ -127,6 +127,7 @@ def inspect_plan(
     from flows.audit_job import job_of
     from flows.budgeting import budget_lines
     from flows.console import console_progress
+    from flows.whole_cost import whole_cost
     from wolfhound.plan_reading import read_plan
 
     plan = read_plan(path)
@@ -136,7 +137,7 @@ def inspect_plan(
     accepted = job.plan.preflight.accept
     for notice in preflight.notices(job):
         say(f"{'accepted' if notice.code in accepted else notice.severity:9}{notice.text}")
-    for line in budget_lines(job):
+    for line in (*budget_lines(job), whole_cost(job).text):
         say(f"{'cost':9}{line}")
     stopping = [n for n in preflight.notices(job) if n.severity == "error" and n.code not in accepted]
     say(f"{path}: " + (f"{len(stopping)} fault(s) stop the run" if stopping else "nothing stops the run"))

@@ -1,52 +1,30 @@
-"""What can be seen of a folder of images and a network of the user's own, for the plan that `wolfhound init` writes."""
+"""What can be seen of the user's images and network, for the plan that `wolfhound init` writes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
-from wolfhound import loading, sources
-from wolfhound.classifier import Classifier, Preprocessing, frozen
-from wolfhound.errors import DataError, ModelError, PlanError
+from flows.draft_images import FoundImages, find_images
+from flows.draft_models import FoundModel, find_model
+from flows.draft_preprocessing import likely_preprocessing
+from flows.draft_wanted import Section, Wanted, picture_size
+from flows.subject_doors import load_section
+from flows.subject_sources import read_images
+from wolfhound.class_mapping import in_set_order
+from wolfhound.classifier import Classifier, Preprocessing
+from wolfhound.errors import DataError, ModelError, PlanError, WolfhoundError
 from wolfhound.images import ImageSet
-from wolfhound.sources.folder import FolderLabels, list_folder
-from wolfhound.sources.listing import Entry
+from wolfhound.plan_classifiers import Subject
+from wolfhound.plan_images import Images
+from wolfhound.progress import Progress
+from wolfhound.sources.fit import Fit
 
-LOOKED_AT = 96
-"""Images on which preprocessings are compared."""
-
-USUAL = {
-    "ImageNet's": Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "none (pixels in [0, 1])": Preprocessing(),
-    "0.5 and 0.5 (pixels in [-1, 1])": Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "none (pixels in 0..255)": Preprocessing(std=(1 / 255, 1 / 255, 1 / 255)),
-    "CIFAR-10's": Preprocessing((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
-}
-_IMAGENET = 1000
 _SMALL = 96
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the user said: where the images are, and what the network is.
-
-    `model` is a name of torchvision's or "FILE.py:CALLABLE".
-    """
-
-    images: Path
-    model: str
-    weights: str | None = None
-    size: int | None = None
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
-
-    @property
-    def factory(self) -> tuple[Path, str] | None:
-        """The file and what to call in it; None for a name of torchvision's."""
-        file, colon, name = self.model.rpartition(":")
-        return (Path(file), name) if colon and file.endswith(".py") else None
+_IMAGES: TypeAdapter[Images] = TypeAdapter(Images)
+_SUBJECT: TypeAdapter[Subject] = TypeAdapter(Subject)
 
 
 @dataclass(frozen=True)
@@ -54,133 +32,171 @@ class Draft:
     """What was seen.
 
     Attributes:
+        images: the plan's section of the images.
+        classifier: the plan's section of the classifier.
         classes: how many classes the images have.
         count: how many images there are.
-        size: side of the square images that the plan makes.
-        crop: the shorter side before cutting; None where images are squashed to the size.
-        labels: how folder names become labels.
-        names: `class_names` of the plan: "folders" or "imagenet".
-        preprocessing: means and deviations; None where the weights bring them.
-        seen: how that was chosen, for a comment.
+        size: height and width of the images that the plan makes.
+        black_box: whether the classifier gives no gradients.
+        seen: how the preprocessing was chosen, for a comment.
+        notes: what else was seen that a person should know.
     """
 
+    images: Section
+    classifier: Section
     classes: int
     count: int
-    size: int
-    crop: int | None
-    labels: FolderLabels
-    names: str
-    preprocessing: Preprocessing | None
+    size: tuple[int, int]
+    black_box: bool
     seen: str
+    notes: tuple[str, ...] = ()
 
 
-def look(wanted: Wanted, *, cache: Path) -> Draft:
+def look(wanted: Wanted, *, cache: Path, progress: Progress) -> Draft:
     """Return what can be seen of the images and the network.
 
     Raises:
-        PlanError: means without deviations, or for weights that bring their own.
-        DataError: there are no images in one folder a class, or the first of them is no picture.
-        ModelError: the network cannot be made, or has another number of classes than the images.
+        PlanError: it is not plain what is meant, or what is given does not go together; says which flag decides.
+        DataError: the images cannot be read.
+        ModelError: the network cannot be opened, or has another number of classes than the images.
     """
-    _check_preprocessing(wanted)
-    if not wanted.images.is_dir():
-        raise DataError(f"expected a folder with one folder of images a class at {wanted.images}, but there is none")
-    labels, names, class_names = _labels(wanted)
-    listing = list_folder(wanted.images, labels=labels, class_names=class_names, limit_per_class=None)
-    if not listing.entries:
-        raise DataError(f"expected one folder of images a class in {wanted.images}, got {listing.faults[0]}")
-    size, crop = _size(wanted, listing.entries[0])
-    present = len({entry.label for entry in listing.entries})
-    if wanted.factory is None:
-        return Draft(present, len(listing.entries), size, crop, labels, names, None, "as its weights were published")
-    images = _sample(wanted, labels, class_names, size, crop, cache, total=len(listing.entries))
-    preprocessing, seen = _preprocessing(wanted, images, size)
-    return Draft(present, len(listing.entries), size, crop, labels, names, preprocessing, seen)
+    model = find_model(wanted, cache=cache)
+    _check_preprocessing(wanted, model)
+    found = find_images(wanted, cache=cache)
+    fit, size = _geometry(wanted, found, model)
+    made: Section = {**found.section, "size": size[0] if size[0] == size[1] else list(size), "fit": _fit_section(fit)}
+    readings = found.readings if model.imagenet or len(found.readings) < 2 else _plain_first(found.readings)
+    faults: list[WolfhoundError] = []
+    for reading in readings:
+        try:
+            return _drafted(wanted, {**made, **reading}, model, size, cache, progress)
+        except (DataError, ModelError) as error:
+            faults.append(error)
+    raise faults[0]
 
 
-def _labels(wanted: Wanted) -> tuple[FolderLabels, str, Sequence[str] | None]:
-    """Folders of ImageNet's classes are known by their index or name; of any other set, by their order."""
-    folders = [child.name for child in wanted.images.iterdir() if child.is_dir() and not child.name.startswith(".")]
-    imagenet = loading.imagenet_class_names()
-    if wanted.factory is None and folders:
-        if all(name[:4].isdigit() and int(name[:4]) < _IMAGENET for name in folders):
-            return "leading_index", "imagenet", imagenet
-        if set(folders) <= set(imagenet):
-            return "class_name", "imagenet", imagenet
-    return "folder_order", "folders", None
+def _plain_first(readings: tuple[Section, ...]) -> tuple[Section, ...]:
+    """A network of the user's own has most likely the classes that the images have."""
+    return tuple(sorted(readings, key=lambda reading: reading.get("class_names") == "imagenet"))
 
 
-def _check_preprocessing(wanted: Wanted) -> None:
+def _drafted(
+    wanted: Wanted, section: Section, model: FoundModel, size: tuple[int, int], cache: Path, progress: Progress
+) -> Draft:
+    images, _ = read_images(
+        _IMAGES.validate_python(_plain(section)), cache=cache / "images", at_least=1, progress=progress
+    )
+    classes, count = len(np.unique(images.labels)), len(images)
+    if not model.opened:
+        return Draft(section, model.section, classes, count, size, False, "as its weights were published")
+    opening = _Opening(images, size, cache, progress)
+    if model.carries:
+        classifier = opening.opened(model.section)
+        in_set_order(classifier, images.class_names, by_name=True)
+        return Draft(section, model.section, classes, count, size, False, "as it came with the network")
+    chosen, network, notes = opening.tried(model.section)
+    if wanted.mean is not None and wanted.std is not None:
+        preprocessing, seen = Preprocessing(wanted.mean, wanted.std), "as you said"
+    else:
+        ask = wanted.ask if wanted.asked else None
+        preprocessing, seen, more = likely_preprocessing(network, images, ask=ask)
+        notes = (*notes, *more)
+    chosen["preprocessing"] = {"mean": _channel(preprocessing.mean), "std": _channel(preprocessing.std)}
+    if network.preprocessing.input_size != images.size or model.section["source"] == "huggingface":
+        chosen["preprocessing"]["input_size"] = list(network.preprocessing.input_size)
+    return Draft(section, chosen, classes, count, size, not network.differentiable, seen, notes)
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """Opens networks for images."""
+
+    images: ImageSet
+    size: tuple[int, int]
+    cache: Path
+    progress: Progress
+
+    def opened(self, section: Section) -> Classifier:
+        """Return the classifier of a section."""
+        subject = _SUBJECT.validate_python(_plain(section))
+        return load_section(subject, images=self.images, cache=self.cache, progress=self.progress)
+
+    def tried(self, section: Section) -> tuple[Section, Classifier, tuple[str, ...]]:
+        """Return the section with what had to be added to open its network, the network, and why that was added."""
+        plain: Section = {"preprocessing": {"mean": [0, 0, 0], "std": [1, 1, 1]}}
+        if section["source"] == "huggingface":  # where its folder states none, it takes no size from the images
+            plain["preprocessing"]["input_size"] = list(self.size)
+        try:
+            network = self.opened({**section, **plain})
+        except ModelError as fault:
+            if section["source"] != "onnx":
+                raise
+            return self._asked_alone(section, plain, fault)
+        if section["source"] == "endpoint" and self._answers_probabilities(network):
+            section = {**section, "scores": "probabilities"}
+            return section, self.opened({**section, **plain}), ("the server answers probabilities, no logits",)
+        return dict(section), network, ()
+
+    def _asked_alone(
+        self, section: Section, plain: Section, fault: ModelError
+    ) -> tuple[Section, Classifier, tuple[str, ...]]:
+        """Return an ONNX network that cannot be converted as a black box, with the reason."""
+        asked = {**section, "execution": "onnxruntime"}
+        try:
+            network = self.opened({**asked, **plain})
+        except ModelError:
+            raise fault from None  # it is not the conversion that fails
+        return asked, network, (f"audited as a black box, since {str(fault).splitlines()[0]}",)
+
+    def _answers_probabilities(self, network: Classifier) -> bool:
+        with torch.no_grad():
+            scores = network.module(network.preprocessing.apply(self.images.load(slice(8))))
+        sums = scores.sum(dim=1)
+        return bool((scores >= 0).all()) and bool(((sums - 1).abs() < 0.01).all())
+
+
+def _plain(section: Section) -> Section:
+    """Return a section as YAML would give it: paths as text."""
+    return {key: str(value) if isinstance(value, Path) else value for key, value in section.items()}
+
+
+def _check_preprocessing(wanted: Wanted, model: FoundModel) -> None:
     given = [flag for flag, values in (("--mean", wanted.mean), ("--std", wanted.std)) if values is not None]
     if len(given) == 1:
         raise PlanError(f"expected --mean and --std together, got {given[0]} alone")
-    if given and wanted.factory is None:
+    if given and model.carries:
         raise PlanError(f"expected no --mean and --std for {wanted.model}, whose weights bring their own")
 
 
-def _size(wanted: Wanted, first: Entry) -> tuple[int, int | None]:
-    """Return the side of the images and the shorter side before the cut; small square pictures are taken whole."""
-    if wanted.factory is None:
-        published = "DEFAULT" if wanted.weights is None or Path(wanted.weights).suffix else wanted.weights
-        fit, (height, _) = loading.torchvision_fit(wanted.model, weights=published)
-        return wanted.size or height, fit.shorter_side if wanted.size in (None, height) else None
-    if wanted.size:
-        return wanted.size, None if wanted.size <= _SMALL else round(wanted.size * 256 / 224)
-    try:
-        with first.picture.open() as picture:
-            width, height = picture.size
-    except OSError as error:
-        raise DataError(f"{first.picture.origin}: expected a picture, but it cannot be read as one") from error
-    return (width, None) if width == height <= _SMALL else (224, 256)
+def _geometry(wanted: Wanted, found: FoundImages, model: FoundModel) -> tuple[Fit, tuple[int, int]]:
+    """Return how pictures become images, and of what size: as the network says, else as the pictures are."""
+    fit, size = model.shape()
+    if wanted.size is not None and size != (wanted.size, wanted.size):
+        fit, size = None, (wanted.size, wanted.size)
+    if size is None:
+        if found.section["source"] == "torchvision":
+            size = (224, 224) if found.section["dataset"] == "imagenet" else (32, 32)
+        else:
+            size = (224, 224) if found.first is None else _taken_whole(picture_size(found.first()))
+    if fit is None:
+        small = max(size) <= _SMALL
+        fit = Fit("squash") if small or size[0] != size[1] else Fit("crop", round(size[0] * 256 / 224))
+    return fit, size
 
 
-def _sample(
-    wanted: Wanted,
-    labels: FolderLabels,
-    class_names: Sequence[str] | None,
-    size: int,
-    crop: int | None,
-    cache: Path,
-    *,
-    total: int,
-) -> ImageSet:
-    fit = sources.Fit("squash") if crop is None else sources.Fit("crop", shorter_side=crop)
-    images = sources.read_folder(
-        wanted.images, cache=cache / "images", size=(size, size), fit=fit, labels=labels, class_names=class_names
-    )
-    chosen = np.argsort(np.array(images.hashes))[: min(LOOKED_AT, total)]
-    return images.subset(chosen)
+def _taken_whole(size: tuple[int, int]) -> tuple[int, int]:
+    """Small square pictures are taken whole; of larger ones images of the usual size are made."""
+    return size if size[0] == size[1] <= _SMALL else (224, 224)
 
 
-def _preprocessing(wanted: Wanted, images: ImageSet, size: int) -> tuple[Preprocessing, str]:
-    """Return the preprocessing that was given, or the usual one with which the network is right most often."""
-    if wanted.mean is not None and wanted.std is not None:
-        return Preprocessing(wanted.mean, wanted.std, (size, size)), "as you said"
-    network = _network(wanted, images, Preprocessing(input_size=(size, size)))
-    tried = {words: _tried(network, images, usual) for words, usual in USUAL.items()}
-    words = max(tried, key=lambda name: tried[name])
-    shown = "; ".join(f"{name}: {count}" for name, (count, _) in sorted(tried.items(), key=lambda row: -row[1][0]))
-    return USUAL[words], f"the best of the usual ones by images that are right, of {len(images)}: {shown}"
+def _fit_section(fit: Fit) -> Section:
+    section: Section = {"method": fit.method}
+    if fit.shorter_side is not None:
+        section["shorter_side"] = fit.shorter_side
+    if fit.interpolation != "bilinear":
+        section["interpolation"] = fit.interpolation
+    return section
 
 
-def _network(wanted: Wanted, images: ImageSet, preprocessing: Preprocessing) -> Classifier:
-    if wanted.factory is None:
-        raise ModelError(f"expected FILE.py:CALLABLE, got {wanted.model!r}")
-    file, name = wanted.factory
-    weights = None if wanted.weights is None else Path(wanted.weights)
-    return loading.load_factory(
-        file, name, preprocessing=preprocessing, class_names=images.class_names, weights=weights
-    )
-
-
-def _tried(network: Classifier, images: ImageSet, usual: Preprocessing) -> tuple[int, float]:
-    """Return on how many images the network is right, and of equals the surer one: its mean log-probability."""
-    preprocessing = Preprocessing(usual.mean, usual.std, network.preprocessing.input_size)
-    count, sure = 0, 0.0
-    with frozen(network.module), torch.no_grad():
-        for positions, pixels in images.batches(32):
-            logits = network.module(preprocessing.apply(pixels.to(network.dtype)))
-            labels = torch.from_numpy(images.labels[positions])
-            count += int((logits.argmax(dim=1) == labels).sum())
-            sure -= float(torch.nn.functional.cross_entropy(logits.double(), labels, reduction="sum"))
-    return count, sure / len(images)
+def _channel(values: tuple[float, float, float]) -> list[float]:
+    return [float(f"{value:.10g}") for value in values]

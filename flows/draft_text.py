@@ -2,13 +2,60 @@
 
 import datetime
 import json
-import os
 from pathlib import Path
 
-from flows.draft import Draft, Wanted
+from flows.draft import Draft
+from flows.draft_wanted import Wanted
+from flows.draft_yaml import section_lines
 from wolfhound.errors import DataError
 
+_IMAGE_COMMENTS = {"fit": "<- check: as the deployed system prepares its images"}
 _MOST = {"craft": 1000, "select": 200, "report": 1000}
+
+_WITH_GRADIENTS = """\
+universal:                        # one perturbation for all images
+  - attack: sgd_uap
+    tier: quick                   # quick, nightly or certification
+    threat: {{norm: linf, epsilon: {epsilon}}}
+
+robust:                           # perturbations of single images, the worst of four attacks
+  - ensemble: quick               # certification is the standard ensemble of Croce and Hein (2020)
+    threat: {{norm: linf, epsilon: {epsilon}}}
+    images: {attacked}
+    checked: {checked}
+"""
+
+_BLACK_BOX = """\
+# No gradients can be had of this classifier, so it is attacked by questions alone, which find less. Another one of the
+# same classes that gives gradients, listed beside it, can craft perturbations for it: sources of universal ones, a
+# surrogate of robust ones.
+robust:                           # perturbations of single images, found by asking for scores
+  - attack: square                # Andriushchenko et al. (2020)
+    options: {{most_queries: 500}}  # <- check: questions an image; more find more
+    threat: {{norm: linf, epsilon: {epsilon}}}
+    images: {attacked}
+    checked: 0                    # images on which the attack is doubted with more questions
+"""
+
+_INSIDE = """\
+# inside:                         # filters, activation maps and patches, for networks with convolutions
+#   - {{methods: [gradcam], images: 4, measured: 8}}
+
+"""
+
+_UNIVERSAL_CRITERION = """\
+  - id: universal
+    text: A universal perturbation changes at most 30 % of predictions.
+    rate: universal.fooling_rate
+    at_most: 30 %
+"""
+
+_ROBUST_CRITERION = """\
+  - id: robust-accuracy
+    text: Of images under attack the classifier still recognises at least 50 %.
+    rate: robust.robust_accuracy
+    at_least: 50 %
+"""
 
 _PLAN = """\
 # An audit of {model}, drafted from its images and its network. Check what is marked "<- check", then:
@@ -25,51 +72,25 @@ device: auto                      # CUDA, then MPS, then the CPU
 batch_size: auto                  # as many images at once as fit; changes no result
 
 images:                           # {count} images of {classes} classes were found
-  source: folder
-  path: {images}
-  size: {size}
-  fit: {fit}   # <- check: as the deployed system prepares its images
-  labels: {labels}
-  class_names: {names}
+{images}
 
 splits: {splits}   # disjoint by content; more report images give narrower intervals
 
 classifiers:
 {classifier}
 
-universal:                        # one perturbation for all images
-  - attack: sgd_uap
-    tier: quick                   # quick, nightly or certification
-    threat: {{norm: linf, epsilon: {epsilon}}}
-
-robust:                           # perturbations of single images, the worst of four attacks
-  - ensemble: quick               # certification is the standard ensemble of Croce and Hein (2020)
-    threat: {{norm: linf, epsilon: {epsilon}}}
-    images: {attacked}
-    checked: {checked}
-
+{attacks}
 natural:                          # noise, blur, weather, compression: nobody attacks
   - severities: [1, 3, 5]
     images: {attacked}
 
-# inside:                         # filters, activation maps and patches, for networks with convolutions
-#   - {{methods: [gradcam], images: 4, measured: 8}}
-
-fixed_on: {today}            # the day on which the criteria were fixed: before the run
+{inside}fixed_on: {today}            # the day on which the criteria were fixed: before the run
 criteria:                         # <- check: the thresholds are yours to fix; the gate is open only if all are met
   - id: clean-accuracy
     text: The classifier recognises at least 80 % of held-out images.
     rate: clean.accuracy
     at_least: 80 %
-  - id: universal
-    text: A universal perturbation changes at most 30 % of predictions.
-    rate: universal.fooling_rate
-    at_most: 30 %
-  - id: robust-accuracy
-    text: Of images under attack the classifier still recognises at least 50 %.
-    rate: robust.robust_accuracy
-    at_least: 50 %
-  - id: natural-robustness
+{judged}  - id: natural-robustness
     text: Of images under common corruptions the classifier recognises at least 60 %.
     rate: natural.accuracy_under_corruption
     at_least: 60 %
@@ -83,8 +104,9 @@ def plan_text(wanted: Wanted, draft: Draft, *, path: Path, purpose: str, today: 
         DataError: too few images to split.
     """
     splits = split_sizes(draft.count)
-    attacked = min(200, splits["report"])
-    fit = "{method: squash}" if draft.crop is None else f"{{method: crop, shorter_side: {draft.crop}}}"
+    attacked = min(50 if draft.black_box else 200, splits["report"])
+    epsilon = "8/255" if max(draft.size) <= 96 else "4/255"
+    attacks = _BLACK_BOX if draft.black_box else _WITH_GRADIENTS
     return _PLAN.format(
         model=wanted.model,
         file=path.name,
@@ -92,16 +114,13 @@ def plan_text(wanted: Wanted, draft: Draft, *, path: Path, purpose: str, today: 
         purpose=json.dumps(purpose),
         count=draft.count,
         classes=draft.classes,
-        images=_quoted(wanted.images, path),
-        size=draft.size,
-        fit=fit,
-        labels=draft.labels,
-        names=draft.names,
+        images=section_lines(draft.images, plan=path, comments=_IMAGE_COMMENTS, indent="  "),
         splits="{" + ", ".join(f"{name}: {count}" for name, count in splits.items()) + "}",
-        classifier=_classifier(wanted, draft, path),
-        epsilon="8/255" if draft.size <= 96 else "4/255",
+        classifier=_classifier(draft, path),
+        attacks=attacks.format(epsilon=epsilon, attacked=attacked, checked=min(32, attacked)),
+        inside="" if draft.black_box else _INSIDE.format(),
+        judged=_ROBUST_CRITERION if draft.black_box else _UNIVERSAL_CRITERION + _ROBUST_CRITERION,
         attacked=attacked,
-        checked=min(32, attacked),
         today=today.isoformat(),
     )
 
@@ -124,31 +143,10 @@ def split_sizes(count: int) -> dict[str, int]:
     return {name: min(_MOST[name], share) for name, share in shares.items()}
 
 
-def _classifier(wanted: Wanted, draft: Draft, path: Path) -> str:
-    if wanted.factory is None:
-        weights = wanted.weights or "DEFAULT"
-        shown = weights if not Path(weights).suffix else _quoted(Path(weights), path)
-        return (
-            f"  - name: {wanted.model}\n    source: torchvision\n    architecture: {wanted.model}\n"
-            f"    weights: {shown}              # preprocessing: {draft.seen}"
-        )
-    file, name = wanted.factory
-    given = draft.preprocessing
-    assert given is not None  # a factory's network has none of its own, so one was found
-    weights = f"    weights: {_quoted(Path(wanted.weights), path)}\n" if wanted.weights else ""
-    return (
-        f"  - name: {name}\n    source: factory\n    file: {_quoted(file, path)}\n    callable: {name}\n{weights}"
-        f"    # <- check. Chosen: {draft.seen}\n"
-        f"    preprocessing: {{mean: {_channel(given.mean)}, std: {_channel(given.std)}}}"
-    )
-
-
-def _channel(values: tuple[float, float, float]) -> str:
-    return json.dumps([float(f"{value:.10g}") for value in values])
-
-
-def _quoted(target: Path, path: Path) -> str:
-    """Return `target` as seen from the plan's folder where it lies near it, else in full; quoted for YAML."""
-    whole, folder = target.resolve(), path.resolve().parent
-    near = whole.is_relative_to(folder) or whole.is_relative_to(folder.parent)
-    return json.dumps(os.path.relpath(whole, folder) if near else str(whole), ensure_ascii=False)
+def _classifier(draft: Draft, path: Path) -> str:
+    notes = [f"    # <- check: {note}\n" for note in draft.notes]
+    comments = {"weights": f"preprocessing: {draft.seen}", "preprocessing": f"<- check. Chosen: {draft.seen}"}
+    if "preprocessing" in draft.classifier:
+        del comments["weights"]
+    lines = section_lines(draft.classifier, plan=path, comments=comments, indent="    ")
+    return "".join(notes) + "  - " + lines.lstrip()

@@ -1,36 +1,130 @@
-"""From an image section of the plan to the source that reads it, beyond the first four; and what all share."""
+"""From an image section of the plan to the source that reads it."""
 
 from pathlib import Path
+from typing import TypedDict
 
-from wolfhound import sources
-from wolfhound.errors import DataError
+from flows.plan_shapes import fit_of, fit_text, named_classes, pair
+from wolfhound import demonstration, sources
 from wolfhound.images import ImageSet
-from wolfhound.plan_images import CocoImages, FitSection, HuggingFaceImages, Images, VocImages, WebDatasetImages
+from wolfhound.plan_base import Size
+from wolfhound.plan_images import (
+    CocoImages,
+    CsvImages,
+    DemonstrationImages,
+    FolderImages,
+    HuggingFaceImages,
+    Images,
+    PluginImages,
+    TorchvisionImages,
+    VocImages,
+    WebDatasetImages,
+)
+from wolfhound.plugins import plugged_images
 from wolfhound.progress import Progress
 from wolfhound.sources.huggingface_sets import DatasetColumns, read_huggingface
-from wolfhound.sources.imagenet_names import imagenet_class_names
+
+FileImages = (
+    FolderImages | CsvImages | TorchvisionImages | HuggingFaceImages | WebDatasetImages | CocoImages | VocImages
+)
+Opened = tuple[ImageSet, str]
+"""An image set, and in words where it comes from."""
 
 
-def read_further(section: Images, *, cache: Path, at_least: int, progress: Progress) -> tuple[ImageSet, str]:
-    """Return the image set of a section and a sentence on where it comes from.
+class _Shared(TypedDict):
+    """What every source takes."""
+
+    cache: Path
+    size: tuple[int, int]
+    fit: sources.Fit
+    at_least: int
+    progress: Progress
+
+
+def read_images(section: Images, *, cache: Path, at_least: int, progress: Progress) -> Opened:
+    """Return the whole image set of a section and a sentence on where it comes from.
 
     Raises:
         DataError: missing, broken or too few images; all faults are named.
     """
+    if isinstance(section, DemonstrationImages):
+        return _demonstration(section, cache, progress)
+    if isinstance(section, PluginImages):
+        images = plugged_images(section.plugin, section.options, cache=cache)
+        return images, f"the plug-in {section.plugin} with {section.options}"
+    size = size_of(section)
+    shared = _Shared(cache=cache, size=pair(size), fit=fit_of(section.fit, size), at_least=at_least, progress=progress)
+    images, origin = _read(section, shared)
+    return images, f"{origin}, {fit_text(section.fit, size)}"
+
+
+def size_of(section: FileImages) -> Size:
+    """Return the size of the images that a section makes."""
+    if isinstance(section, TorchvisionImages):
+        return section.size or (224 if section.dataset == "imagenet" else 32)
+    return section.size
+
+
+def _read(section: FileImages, shared: _Shared) -> Opened:
     match section:
+        case FolderImages():
+            return _folder(section, shared)
+        case CsvImages():
+            return _table(section, shared)
+        case TorchvisionImages():
+            return _torchvision(section, shared)
         case HuggingFaceImages():
-            return _huggingface(section, cache, at_least, progress)
+            return _huggingface(section, shared)
         case WebDatasetImages():
-            return _webdataset(section, cache, at_least, progress)
+            return _webdataset(section, shared)
         case CocoImages():
-            return _coco(section, cache, at_least, progress)
+            return _coco(section, shared)
         case VocImages():
-            return _voc(section, cache, at_least, progress)
-    raise DataError(f"expected an image source that is read by itself, got {section.source}")
+            return _voc(section, shared)
 
 
-def _huggingface(section: HuggingFaceImages, cache: Path, at_least: int, progress: Progress) -> tuple[ImageSet, str]:
-    images, provenance = read_huggingface(
+def _demonstration(section: DemonstrationImages, cache: Path, progress: Progress) -> Opened:
+    images = demonstration.demonstration_images(
+        cache, count=section.count, seed=section.seed, confounding=section.confounding, progress=progress
+    )
+    share = f"{100 * section.confounding:g} %"
+    return (
+        images,
+        f"generated drawings, seed {section.seed}; wolf on snow and husky on grass in {share} of their images",
+    )
+
+
+def _folder(section: FolderImages, shared: _Shared) -> Opened:
+    images = sources.read_folder(
+        section.path,
+        labels=section.labels,
+        class_names=named_classes(section.class_names),
+        limit_per_class=section.limit_per_class,
+        **shared,
+    )
+    return images, f"folder {section.path.name}"
+
+
+def _table(section: CsvImages, shared: _Shared) -> Opened:
+    images = sources.read_csv(
+        section.path,
+        root=section.root,
+        columns=sources.CsvColumns(**dict(section.columns), attributes=section.attributes),
+        labels=section.labels,
+        class_names=named_classes(section.class_names),
+        **shared,
+    )
+    return images, f"table {section.path.name}"
+
+
+def _torchvision(section: TorchvisionImages, shared: _Shared) -> Opened:
+    images = sources.read_torchvision(
+        section.dataset, root=section.root, split=section.split, download=section.download, **shared
+    )
+    return images, f"{section.dataset}, {section.split} split"
+
+
+def _huggingface(section: HuggingFaceImages, shared: _Shared) -> Opened:
+    return read_huggingface(
         folder=section.folder,
         dataset=section.dataset,
         revision=section.revision,
@@ -38,101 +132,40 @@ def _huggingface(section: HuggingFaceImages, cache: Path, at_least: int, progres
         split=section.split,
         columns=DatasetColumns(section.image, section.label, section.mask, section.attributes),
         class_names=named_classes(section.class_names),
-        cache=cache,
-        size=pair(section.size),
-        fit=fit_of(section.fit, section.size),
-        at_least=at_least,
-        progress=progress,
+        **shared,
     )
-    return images, f"{provenance}, {fit_text(section.fit, section.size)}"
 
 
-def _webdataset(section: WebDatasetImages, cache: Path, at_least: int, progress: Progress) -> tuple[ImageSet, str]:
+def _webdataset(section: WebDatasetImages, shared: _Shared) -> Opened:
     images = sources.read_webdataset(
         section.path,
         keys=sources.ShardKeys(section.label, section.mask, section.attributes),
         class_names=named_classes(section.class_names),
-        cache=cache,
-        size=pair(section.size),
-        fit=fit_of(section.fit, section.size),
-        at_least=at_least,
-        progress=progress,
+        **shared,
     )
-    return images, f"shards {section.path.name}, {fit_text(section.fit, section.size)}"
+    return images, f"shards {section.path.name}"
 
 
-def _coco(section: CocoImages, cache: Path, at_least: int, progress: Progress) -> tuple[ImageSet, str]:
+def _coco(section: CocoImages, shared: _Shared) -> Opened:
     images = sources.read_coco(
         section.annotations,
         root=section.root,
         masks=section.masks,
         categories=section.categories,
         least_share=section.least_share,
-        cache=cache,
-        size=pair(section.size),
-        fit=fit_of(section.fit, section.size),
-        at_least=at_least,
-        progress=progress,
+        **shared,
     )
     label = "labelled by the category that covers most of each picture"
-    return images, f"COCO annotations {section.annotations.name}, {label}, {fit_text(section.fit, section.size)}"
+    return images, f"COCO annotations {section.annotations.name}, {label}"
 
 
-def _voc(section: VocImages, cache: Path, at_least: int, progress: Progress) -> tuple[ImageSet, str]:
+def _voc(section: VocImages, shared: _Shared) -> Opened:
     images = sources.read_voc(
         section.root,
         split=section.split,
         masks=section.masks,
         categories=section.categories,
         least_share=section.least_share,
-        cache=cache,
-        size=pair(section.size),
-        fit=fit_of(section.fit, section.size),
-        at_least=at_least,
-        progress=progress,
+        **shared,
     )
-    label = "labelled by the class whose boxes cover most of each picture"
-    return images, f"VOC folder {section.root.name}, {label}, {fit_text(section.fit, section.size)}"
-
-
-def pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Return (height, width) of a size that the plan may write as one number."""
-    return (size, size) if isinstance(size, int) else size
-
-
-def shorter_side(section: FitSection, size: int | tuple[int, int]) -> int:
-    """Return what the shorter side is resized to before the centre is cut out."""
-    return section.shorter_side or round(min(pair(size)) * 256 / 224)
-
-
-def fit_of(section: FitSection, size: int | tuple[int, int]) -> sources.Fit:
-    """Return the geometry of decoding that a plan asks for."""
-    side = shorter_side(section, size) if section.method == "crop" else None
-    return sources.Fit(section.method, side, section.interpolation, section.upright)
-
-
-def fit_text(section: FitSection, size: int | tuple[int, int]) -> str:
-    """Return that geometry in words."""
-    height, width = pair(size)
-    if section.method == "squash":
-        return f"whole image resized to {height}x{width}"
-    return f"shorter side resized to {shorter_side(section, size)}, centre {height}x{width} cut out"
-
-
-def named_classes(wanted: str | Path | tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the class names that a plan gives, or None where they are those of the folders, the labels or the images.
-
-    Raises:
-        DataError: a file of class names cannot be read.
-    """
-    if isinstance(wanted, tuple):
-        return wanted
-    if wanted in ("folders", "labels", "images"):
-        return None
-    if wanted == "imagenet":
-        return imagenet_class_names()
-    try:
-        text = Path(wanted).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise DataError(f"expected class names at {wanted}, one a line, but it cannot be read: {error}") from error
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
+    return images, f"VOC folder {section.root.name}, labelled by the class whose boxes cover most of each picture"

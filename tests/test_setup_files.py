@@ -22,7 +22,8 @@ def pins() -> dict[str, str]:
 
 def requirements() -> list[Requirement]:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    return [Requirement(text) for text in project["dependencies"] + project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"]
+    return [Requirement(text) for text in project["dependencies"] + extras["dev"] + extras["docs"]]
 
 
 def make(folder: Path, *targets: str) -> subprocess.CompletedProcess[str]:
@@ -87,6 +88,13 @@ def test_every_pin_is_a_plain_version_without_host_path_or_local_build() -> None
 def test_no_package_is_pinned_twice() -> None:
     lines = [line for line in (PROJECT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     assert len(lines) == len(pins())
+
+
+def test_the_guide_is_built_with_the_packages_of_the_extra_docs_under_the_same_pins() -> None:
+    (command,) = re.findall(r"^\t.*pip install.*$", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    wanted = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["docs"]
+    assert re.findall(r"'([^']+)'", command) == wanted
+    assert "--constraint constraints.txt" in command
 
 
 @pytest.mark.parametrize("requirement", requirements(), ids=str)

@@ -22,6 +22,8 @@ _WORDS = {
     "plates": {"inpainted", "mirrored"},
 }
 """Values that stand for something else than a file, by key; elsewhere they are names of files like any other."""
+_OTHER_NAMES = "columns"
+"""The mapping whose keys are a table's: what it calls the column of paths is no path."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,11 @@ def _resolve_paths(value: Any, folder: Path) -> Any:
         return [_resolve_paths(item, folder) for item in value]
     if not isinstance(value, dict):
         return value
-    return {
-        key: str(folder / item) if _is_path(key, item) else _resolve_paths(item, folder) for key, item in value.items()
-    }
+    return {key: item if key == _OTHER_NAMES else _resolved(key, item, folder) for key, item in value.items()}
+
+
+def _resolved(key: Any, item: Any, folder: Path) -> Any:
+    return str(folder / item) if _is_path(key, item) else _resolve_paths(item, folder)
 
 
 def _is_path(key: Any, item: Any) -> bool:

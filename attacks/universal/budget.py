@@ -37,7 +37,10 @@ def gradients(attack: UniversalAttack, images: int, *, networks: int = 1) -> int
 
 @dataclass(frozen=True)
 class Pace:
-    """How long one image takes on this machine, in seconds: a gradient (forward and backward), a forward pass."""
+    """How long one image takes on this machine, in seconds: a gradient (forward and backward), a forward pass.
+
+    Of a black box, which gives no gradients and is asked for none, that of a gradient is 0.
+    """
 
     gradient: float
     forward: float
@@ -124,8 +127,9 @@ def _pace(
             torch.autograd.grad(classifier.logits(at).amax(dim=1).sum(), at)[0].cpu()
 
     with frozen(classifier.module):
-        spent = [_median_seconds(work, seconds, clock) / len(pixels) for work in (gradient, forward)]
-    return Pace(gradient=spent[0], forward=spent[1])
+        works = (gradient, forward) if classifier.differentiable else (forward,)
+        spent = [_median_seconds(work, seconds, clock) / len(pixels) for work in works]
+    return Pace(gradient=spent[0] if classifier.differentiable else 0.0, forward=spent[-1])
 
 
 def _median_seconds(work: Callable[[], None], seconds: float, clock: Callable[[], float]) -> float:

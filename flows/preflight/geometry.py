@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from attacks.preprocessing_doubts import BETTER, clearly_better
+from flows.plan_shapes import pair
 from flows.preflight.notice import Notice
 from flows.preflight.sample import Inspected, Sample
-from flows.subject_sources import pair
 from wolfhound import loading
 from wolfhound.plan import AuditPlan, FitSection, TorchvisionClassifier
 

@@ -4,38 +4,17 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
 from flows.audit import prepare, run_audit
 from flows.audit_job import AuditJob
-from flows.cli import app
 from flows.doctor import inspect_plan
 from flows.draft_text import split_sizes
-from tests.flows.preflight.conftest import trained_state as trained_state
-from tests.flows.preflight.conftest import workshop as workshop
-from wolfhound.errors import DataError, WolfhoundError
+from tests.flows.drafting import draft, invoked, refusal
+from tests.flows.drafting import project as project
+from tests.flows.drafting import trained_state as trained_state
+from tests.flows.drafting import workshop as workshop
+from wolfhound.errors import DataError
 from wolfhound.plan_reading import read_plan
-
-
-@pytest.fixture
-def project(workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's folder, and the one that commands are given in: images, a Python file and its weights."""
-    for name in ("images", "nets.py", "net.safetensors"):
-        (tmp_path / name).symlink_to(workshop / name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WOLFHOUND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "cache" / "matplotlib"))
-    return tmp_path
-
-
-def invoked(*arguments: str, said: str = "") -> Result:
-    return CliRunner().invoke(app, ["init", *arguments], input=said)
-
-
-def draft(*arguments: str, said: str = "") -> str:
-    done = invoked(*arguments, said=said)
-    assert done.exit_code == 0, done.exception
-    return done.output
 
 
 def test_a_drafted_plan_passes_the_doctor_and_runs_to_its_end(project: Path) -> None:
@@ -66,9 +45,17 @@ def test_the_preprocessing_is_the_one_under_which_the_network_is_right(project: 
 
 
 def test_questions_are_asked_for_what_no_flag_says(project: Path) -> None:
-    said = draft(said="images\nnets.py:sound\n\nDecides about textures.\n")
+    said = draft(said="images\nnets.py:sound\n\nDecides about textures.\nof these\n2\n")
     assert "Where are the images" in said
+    assert "Which preprocessing? These are as good as one another" in said
+    assert "expected a number up to" in said
     assert read_plan(project / "audit.yaml").plan.purpose == "Decides about textures."
+
+
+def test_preprocessings_that_the_images_do_not_tell_apart_are_not_said_to_be_known(project: Path) -> None:
+    said = draft("--images", "images", "--model", "nets.py:sound", "--yes")
+    assert "note: preprocessing ImageNet's is a guess: " in said
+    assert "(say --mean and --std)" in (project / "audit.yaml").read_text()
 
 
 def test_a_plan_elsewhere_names_the_same_files(project: Path) -> None:
@@ -136,10 +123,7 @@ def test_what_cannot_be_drafted_is_said_in_one_line(
     images: str | None, model: str, more: list[str], wrong: str
 ) -> None:
     found = [] if images is None else ["--images", images]
-    done = invoked("--yes", *found, "--model", model, *more)
-    assert isinstance(done.exception, WolfhoundError)
-    assert wrong in str(done.exception)
-    assert not Path("audit.yaml").exists()
+    assert wrong in refusal(*found, "--model", model, *more)
 
 
 def test_splits_leave_room_for_copies_and_refuse_too_few() -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from wolfhound.classifier import Classifier, Preprocessing, state_digest
 from wolfhound.errors import ModelError
-from wolfhound.loading import load_factory, load_package_factory
+from wolfhound.loading import load_factory
 
 SIZE = Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), (6, 5))
 FILE = """
@@ -207,12 +207,12 @@ def test_a_factory_of_an_installed_package_is_called_as_one_of_a_file(
 ) -> None:
     monkeypatch.syspath_prepend(file.parent)
     options: dict[str, Any] = {"preprocessing": SIZE, "class_names": ("dog", "wolf")}
-    found = load_package_factory("nets", "Net", arguments={"classes": 2}, weights=weights(file), **options)
+    found = load_factory("nets", "Net", arguments={"classes": 2}, weights=weights(file), **options)
     assert found.weights_digest == load(file, arguments={"classes": 2}, weights=weights(file)).weights_digest
     assert found.architecture == "Net(classes=2) of nets"
     with pytest.raises(ModelError, match="has random weights"):
-        load_package_factory("nets", "Net", arguments={"classes": 2}, **options)
+        load_factory("nets", "Net", arguments={"classes": 2}, **options)
     with pytest.raises(ModelError, match=r"nets has no Nest \(it has .*Net"):
-        load_package_factory("nets", "Nest", **options)
+        load_factory("nets", "Nest", **options)
     with pytest.raises(ModelError, match=r"the module nowhere\.at\.all cannot be imported"):
-        load_package_factory("nowhere.at.all", "Net", **options)
+        load_factory("nowhere.at.all", "Net", **options)

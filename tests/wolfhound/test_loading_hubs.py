@@ -1,6 +1,7 @@
 """Classifiers of timm and transformers come with their own preprocessing and names; a hub that is away is said fast."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.extras import needed
+from tests.wolfhound.hub_server import COMMIT, Hub, hub_serving
 from wolfhound.classifier import Classifier
 from wolfhound.errors import ModelError
 from wolfhound.loading import load_huggingface, load_timm
@@ -153,3 +155,91 @@ def test_a_hub_that_is_away_is_said_with_what_to_do_instead(tmp_path: Path) -> N
     needed("timm")
     with pytest.raises(ModelError, match=r"127.0.0.1:9 cannot be reached for timm/resnet10t.* say weights: PATH"):
         load_timm("resnet10t", hub=NOWHERE, cache=tmp_path)
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    """A hub on loopback that holds one small network of transformers."""
+    made = Hub()
+    (tmp_path / "held").mkdir()
+    made.hold(saved(tmp_path / "held", names={0: "cat", 1: "dog", 2: "owl"}))
+    with hub_serving(made):
+        yield made
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the client of the hub wait for nothing between its tries."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+
+@pytest.mark.parametrize("by", ["plan", "environment"])
+def test_a_network_is_fetched_from_the_hub_and_known_by_its_commit(
+    by: str, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by == "environment":
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    address = {"hub": hub.url} if by == "plan" else {}
+    found = load_huggingface(model="owner/net", cache=tmp_path / "cache", **address)
+    local = load(tmp_path / "held")
+    assert found.provenance == f"owner/net, commit {COMMIT}"
+    assert (found.weights_digest, found.class_names) == (local.weights_digest, ("cat", "dog", "owl"))
+    assert found.preprocessing == local.preprocessing
+
+
+def test_a_commit_that_was_fetched_once_needs_no_hub_and_a_branch_does(hub: Hub, tmp_path: Path) -> None:
+    load_huggingface(model="owner/net", hub=hub.url, cache=tmp_path / "cache")
+    named = {"model": "owner/net", "hub": NOWHERE, "cache": tmp_path / "cache"}
+    assert load_huggingface(revision=COMMIT, **named).provenance.endswith(COMMIT)
+    with pytest.raises(ModelError, match="cannot be reached for owner/net"):
+        load_huggingface(revision="main", **named)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_download_that_breaks_off_is_said_and_succeeds_the_next_time(hub: Hub, tmp_path: Path) -> None:
+    hub.cut = {"model.safetensors"}
+    with pytest.raises(ModelError, match=r"the download of owner/net from http.* broke off .*Run again"):
+        load_huggingface(model="owner/net", hub=hub.url, cache=tmp_path / "cache")
+    hub.cut = set()
+    assert load_huggingface(model="owner/net", hub=hub.url, cache=tmp_path / "cache").class_names[0] == "cat"
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
+def test_a_file_of_the_right_size_and_other_bytes_is_refused_and_not_kept(file: str, hub: Hub, tmp_path: Path) -> None:
+    hub.altered = {file}
+    with pytest.raises(ModelError, match=f"{file} is not the file that the hub states: expected .*it was deleted"):
+        load_huggingface(model="owner/net", hub=hub.url, cache=tmp_path / "cache")
+    hub.altered = set()
+    assert load_huggingface(model="owner/net", hub=hub.url, cache=tmp_path / "cache").class_names[0] == "cat"
+
+
+@pytest.mark.parametrize(
+    ("model", "revision", "refused", "reason"),
+    [
+        ("owner/other", None, None, r"there is no model 'owner/other' on http://127\.0\.0\.1"),
+        ("owner/net", None, 503, "cannot be reached for owner/net .*503"),
+        ("no name", None, None, "there is no model 'no name'"),
+    ],
+)
+def test_what_a_hub_refuses_is_said(
+    model: str, revision: str | None, refused: int | None, reason: str, hub: Hub, tmp_path: Path
+) -> None:
+    hub.refused = refused
+    with pytest.raises(ModelError, match=reason):
+        load_huggingface(model=model, revision=revision, hub=hub.url, cache=tmp_path / "cache")
+
+
+def test_timms_published_weights_are_fetched_from_the_hub_that_timm_names(hub: Hub, tmp_path: Path) -> None:
+    timm = needed("timm")
+    made = timm.create_model("resnet10t", pretrained=False).eval()
+    save_file(made.state_dict(), tmp_path / "model.safetensors")
+    hub.files = {"model.safetensors": (tmp_path / "model.safetensors").read_bytes()}
+    stated = timm.models.get_pretrained_cfg("resnet10t").to_dict()
+    hub.repository = f"{stated['hf_hub_id']}resnet10t" if stated["hf_hub_id"].endswith("/") else stated["hf_hub_id"]
+    found = load_timm("resnet10t", hub=hub.url, cache=tmp_path / "cache", class_names=[str(i) for i in range(1000)])
+    pixels = torch.rand(1, 3, *found.preprocessing.input_size, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(found.logits(pixels), made(found.preprocessing.apply(pixels)))
+    assert f"commit {COMMIT}" in found.provenance
+    hub.files = {}
+    with pytest.raises(ModelError, match=r"holds no model\.safetensors"):
+        load_timm("resnet10t", hub=hub.url, cache=tmp_path / "empty", class_names=[str(i) for i in range(1000)])

@@ -3,6 +3,7 @@
 import hashlib
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tests.wolfhound.hub_server import Hub, hub_serving
 from wolfhound.classifier import Preprocessing, state_digest
 from wolfhound.errors import ModelError
 from wolfhound.loading import classifier_names, load_torchvision, torchvision_door, torchvision_fit
@@ -32,7 +34,7 @@ def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = urllib.request.urlopen
 
     def unreachable(url: str, **options: Any) -> Any:
-        if url.startswith("file:"):
+        if url.startswith(("file:", "http://127.0.0.1:")):
             return plain(url, **options)
         raise urllib.error.URLError("no network")
 
@@ -144,6 +146,55 @@ def test_without_network_the_error_says_how_to_give_the_file(weights: str | None
     assert "no network" in message
     assert "weights: PATH/TO/googlenet-1378be20.pth" in message
     assert str(tmp_path / "hub" / "hub" / "checkpoints") in message
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with hub_serving(Hub()) as served:
+        yield served
+
+
+def offer(hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[nn.Module, str]:
+    """Let the hub publish weights of SqueezeNet 1.1; return the network that has them, and their file's name."""
+    module = build("squeezenet1_1")
+    path = saved(module, tmp_path / "published" / "w.pth")
+    entry = publish(monkeypatch, "squeezenet1_1", path)
+    served = replace(entry, url=f"{hub.url}/{entry.file_name}")
+    monkeypatch.setattr(torchvision_door, "published", lambda _name, _weights: served)
+    hub.files = {entry.file_name: path.read_bytes()}
+    return module, entry.file_name
+
+
+def test_published_weights_are_downloaded_once(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, name = offer(hub, monkeypatch, tmp_path)
+    for _ in range(2):
+        found = load_torchvision("squeezenet1_1", cache=tmp_path / "cache")
+        assert found.weights_digest == state_digest(module.state_dict())
+    assert hub.asked == [name]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("cut", r"the connection was closed after \d+ of \d+ bytes"),
+        ("altered", "expected a SHA-256 that begins with [0-9a-f]{8}, got"),
+        ("refused", "HTTP Error 503"),
+        ("missing", "HTTP Error 404"),
+    ],
+)
+def test_a_download_that_fails_is_said_and_leaves_nothing(
+    fault: str, reason: str, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, name = offer(hub, monkeypatch, tmp_path)
+    if fault in ("cut", "altered"):
+        setattr(hub, fault, {name})
+    elif fault == "refused":
+        hub.refused = 503
+    else:
+        hub.files = {}
+    with pytest.raises(ModelError, match=f"{reason}.*weights: PATH/TO/{name}"):
+        load_torchvision("squeezenet1_1", cache=tmp_path / "cache")
+    assert list((tmp_path / "cache" / "weights").iterdir()) == []
 
 
 def test_random_weights_come_only_by_that_word_and_by_seed(tmp_path: Path) -> None:

@@ -42,6 +42,13 @@ def test_a_folder_may_be_called_by_a_word_that_means_something_elsewhere(name: s
     assert parse(MINIMAL.replace("photos", name)).images.path == Path("/audits") / name  # type: ignore[union-attr]
 
 
+def test_what_a_table_calls_its_column_of_paths_is_no_path() -> None:
+    columns = "source: csv, path: set.csv, columns: {path: file, mask: file_of_mask}"
+    images = parse(MINIMAL.replace("source: folder, path: photos", columns)).images
+    assert images.path == Path("/audits/set.csv")  # type: ignore[union-attr]
+    assert images.columns.path == "file"  # type: ignore[union-attr]
+
+
 def test_every_kind_of_section_is_counted_where_there_is_one() -> None:
     """Whatever a plan can hold beside its frame says what is measured, so a new kind cannot be forgotten here."""
     frame = {

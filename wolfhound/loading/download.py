@@ -63,6 +63,8 @@ def fetch(url: str, target: Path, *, hash_prefix: str, progress: Progress) -> No
                     digest.update(piece)
                     sink.write(piece)
                     advance(len(piece))
+        if total and partial.stat().st_size != total:
+            raise OSError(f"the connection was closed after {partial.stat().st_size} of {total} bytes")
         if not digest.hexdigest().startswith(hash_prefix):
             raise OSError(f"expected a SHA-256 that begins with {hash_prefix}, got {digest.hexdigest()}")
         partial.replace(target)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.errors import ModelError
 from wolfhound.loading.endpoint_client import EndpointClient, EndpointSettings
-from wolfhound.loading.finish import finish
+from wolfhound.loading.finish import finish, numbers_alone
 
 # Below it a probability is taken for this one: servers that print few digits answer 0.
 _LEAST_PROBABILITY = 1e-12
@@ -63,6 +63,18 @@ def load_endpoint(
         weights_digest=_digest(settings, stated, network, preprocessing),
         differentiable=False,
     )
+
+
+def endpoint_input_size(settings: EndpointSettings) -> tuple[int, int] | None:
+    """Return height and width of the images that a server expects; None where it does not say.
+
+    Raises:
+        ModelError: the server cannot be reached, knows no such model, or expects another input.
+    """
+    stated = EndpointClient(settings).metadata()
+    _input_name(settings, stated)
+    shape = stated["inputs"][0].get("shape")
+    return numbers_alone(shape[2:]) if isinstance(shape, list) and len(shape) == 4 else None
 
 
 class EndpointNetwork(nn.Module):

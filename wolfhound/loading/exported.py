@@ -16,7 +16,7 @@ from torch import nn
 
 from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.errors import ModelError
-from wolfhound.loading.finish import finish
+from wolfhound.loading.finish import finish, numbers_alone
 from wolfhound.loading.fixed_batch import FixedBatch
 from wolfhound.store import file_sha256
 
@@ -54,13 +54,7 @@ def load_exported(
         ModelError: the file is missing, damaged or no exported program; it could only be read by running its code, or
             holds machine code; it was exported in training mode; or it does not give one finite score for each class.
     """
-    _check_archive(file, allow_pickle_code)
-    try:
-        with _without_broken_warning():
-            program: Any = torch.export.load(str(file))
-        module: Any = program.module()
-    except Exception as error:  # the reader of damaged files raises nearly anything
-        raise ModelError(f"{file} cannot be read as an exported program ({type(error).__name__}: {error})") from error
+    program, module = _opened(file, allow_pickle_code)
     _check_mode(file, module)
     digest = file_sha256(file)
     pickled = ", read by running code that the file asks for, as the plan allows" if allow_pickle_code else ""
@@ -73,6 +67,26 @@ def load_exported(
         provenance=f"file {file.name}, SHA-256 {digest}{pickled}",
         weights_digest=None if module.state_dict() else digest,
     )
+
+
+def exported_input_size(file: Path) -> tuple[int, int] | None:
+    """Return height and width of the images that the program in `file` takes; None where it takes any.
+
+    Raises:
+        ModelError: the file is missing, damaged or no exported program, or could only be read by running its code.
+    """
+    program, _ = _opened(file, False)
+    return numbers_alone(_images_of(program)[2:])
+
+
+def _opened(file: Path, allow_code: bool) -> tuple[Any, Any]:
+    _check_archive(file, allow_code)
+    try:
+        with _without_broken_warning():
+            program: Any = torch.export.load(str(file))
+        return program, program.module()
+    except Exception as error:  # the reader of damaged files raises nearly anything
+        raise ModelError(f"{file} cannot be read as an exported program ({type(error).__name__}: {error})") from error
 
 
 def _check_archive(file: Path, allow_code: bool) -> None:
@@ -162,8 +176,16 @@ def _switchable(module: nn.Module) -> nn.Module:
 
 
 def _any_batch(module: nn.Module, program: Any) -> nn.Module:
+    size = _images_of(program)[0]
+    return FixedBatch(module, size) if isinstance(size, int) else module
+
+
+def _images_of(program: Any) -> Sequence[object]:
+    """Return the shape of the one input, images `[B,3,H,W]`: a number for each side that is fixed."""
     inputs = [node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
     if len(inputs) != 1:
         raise ModelError(f"expected a network with one input, the images, got {len(inputs)} inputs")
-    size = inputs[0].meta["val"].shape[0]
-    return FixedBatch(module, size) if isinstance(size, int) else module
+    shape: Sequence[object] = inputs[0].meta["val"].shape
+    if len(shape) != 4:
+        raise ModelError(f"expected an input of images [B, 3, H, W], got one of {len(shape)} dimensions")
+    return shape

@@ -5,7 +5,7 @@ import importlib
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import reduce
 from importlib import metadata
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -28,7 +28,7 @@ _IMPORTING = threading.RLock()
 
 
 def load_factory(
-    file: Path,
+    origin: Path | str,
     callable: str,  # noqa: A002
     *,
     preprocessing: Preprocessing,
@@ -38,11 +38,12 @@ def load_factory(
     allow_pickle_code: bool = False,
     name: str | None = None,
 ) -> Classifier:
-    """Return the classifier around the network that a function or class of `file` makes. Runs the file's code.
+    """Return the classifier around the network that a function or class makes. Runs the code that holds it.
 
     Args:
-        file: a Python file. It may import its neighbours while it is imported and called, and gets its own ones, even
-            where another factory has neighbours of the same names.
+        origin: a Python file, as a Path: it may import its neighbours while it is imported and called, and gets its own
+            ones, even where another factory has neighbours of the same names. Or a module of an installed package, as
+            its name with dots: "my_company.networks".
         callable: what to call in it, with dots for attributes: "CifarResNet", "Zoo.small".
         preprocessing: channel means and deviations on the [0, 1] scale, and the input size.
         class_names: the classes, in the order of the network's scores.
@@ -52,71 +53,40 @@ def load_factory(
         name: what the classifier is called; `callable` by default.
 
     Raises:
-        ModelError: the file or the callable is missing or fails, makes no network, or its weights do not fit; or no
-            weights were given and the network comes out different each time, so that it was never trained.
+        ModelError: the file, the module or the callable is missing or fails, makes no network, or its weights do not
+            fit; or no weights were given and the network comes out different each time, so that it was never trained.
     """
     shown = _shown(callable, arguments)
+    neighbours = neighbours_of(origin) if isinstance(origin, Path) else nullcontext()
     # A factory's initialisation must not move the caller's randomness.
-    with neighbours_of(file), torch.random.fork_rng(devices=[]):
-        factory = attribute_of(imported(file), callable, str(file))
-        made = _made_by(factory, arguments, f"{shown} of {file}", twice=weights is None)
+    with neighbours, torch.random.fork_rng(devices=[]):
+        holder = imported(origin) if isinstance(origin, Path) else _installed(origin)
+        factory = attribute_of(holder, callable, str(origin))
+        made = _made_by(factory, arguments, f"{shown} of {origin}", twice=weights is None)
     module, provenance = _with_weights(made, weights, shown, allow_pickle_code)
     return finish(
         module,
         name=name or callable,
         class_names=class_names,
         preprocessing=preprocessing,
-        architecture=f"{shown} of {file.name}, SHA-256 {file_sha256(file)}",
+        architecture=f"{shown} of {_identity(origin)}",
         provenance=provenance,
     )
 
 
-def load_package_factory(
-    module: str,
-    callable: str,  # noqa: A002
-    *,
-    preprocessing: Preprocessing,
-    class_names: Sequence[str],
-    arguments: Mapping[str, Any] | None = None,
-    weights: Path | None = None,
-    allow_pickle_code: bool = False,
-    name: str | None = None,
-) -> Classifier:
-    """Return the classifier around the network that a function or class of an installed package makes.
+def _installed(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # a user's code may raise anything
+        raise ModelError(
+            f"the module {module} cannot be imported ({type(error).__name__}: {error}); is its package installed "
+            "beside wolfhound?"
+        ) from error
 
-    Args:
-        module: a module that can be imported, with dots: "my_company.networks".
-        callable: what to call in it. This and the other arguments are as in `load_factory`.
-        preprocessing: channel means and deviations on the [0, 1] scale, and the input size.
-        class_names: the classes, in the order of the network's scores.
-        arguments: keyword arguments of the call.
-        weights: a state dict (.pth, .pt, .safetensors); None if the factory loads them itself.
-        allow_pickle_code: run the code that pickled weights ask for.
-        name: what the classifier is called; `callable` by default.
 
-    Raises:
-        ModelError: the module cannot be imported; for the rest see `load_factory`.
-    """
-    shown = _shown(callable, arguments)
-    with torch.random.fork_rng(devices=[]):
-        try:
-            package = importlib.import_module(module)
-        except Exception as error:  # a user's code may raise anything
-            raise ModelError(
-                f"the module {module} cannot be imported ({type(error).__name__}: {error}); is its package installed "
-                "beside wolfhound?"
-            ) from error
-        factory = attribute_of(package, callable, module)
-        made = _made_by(factory, arguments, f"{shown} of {module}", twice=weights is None)
-    network, provenance = _with_weights(made, weights, shown, allow_pickle_code)
-    return finish(
-        network,
-        name=name or callable,
-        class_names=class_names,
-        preprocessing=preprocessing,
-        architecture=f"{shown} of {module}{_version_of(module)}",
-        provenance=provenance,
-    )
+def _identity(origin: Path | str) -> str:
+    """Return what a report says of where a factory stands: a file by its digest, a module by its package's version."""
+    return f"{origin.name}, SHA-256 {file_sha256(origin)}" if isinstance(origin, Path) else origin + _version_of(origin)
 
 
 def _shown(callable_name: str, arguments: Mapping[str, Any] | None) -> str:

@@ -44,6 +44,16 @@ def finish(
     return classifier
 
 
+def numbers_alone(sides: Sequence[object]) -> tuple[int, int] | None:
+    """Return height and width where both are stated as numbers; a name or -1 stands for any.
+
+    >>> numbers_alone([224, 224]), numbers_alone(["height", 224]), numbers_alone([-1, -1])
+    ((224, 224), None, None)
+    """
+    height, width = sides
+    return (height, width) if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0 else None
+
+
 def check_outputs(classifier: Classifier) -> None:
     """Raise unless two random images give `[2,classes]` finite scores.
 

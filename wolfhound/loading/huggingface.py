@@ -13,10 +13,13 @@ from wolfhound.errors import ModelError, fault_list
 from wolfhound.extras import extra_module
 from wolfhound.hub import fetch_snapshot
 from wolfhound.loading.finish import finish
+from wolfhound.sources.fit import Fit, Interpolation
 
 Channel = tuple[float, float, float]
 
 _FILES = ("*.json", "*.safetensors", "*.bin")
+# Pillow's numbers for what processors call resample.
+_RESAMPLING: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 # What transformers calls classes that nobody named.
 _UNNAMED = re.compile(r"LABEL_[0-9]+")
 
@@ -68,21 +71,7 @@ def load_huggingface(
             weights are missing, superfluous or of another shape; the preprocessing is not known; a forward pass does
             not give one finite score for each class.
     """
-    if folder is not None:
-        place, provenance = folder, f"folder {folder.name}"
-    elif model is not None:
-        place, commit = fetch_snapshot(
-            model,
-            revision=revision,
-            patterns=_FILES,
-            cache=cache,
-            extra="huggingface",
-            instead="folder: PATH",
-            hub=hub,
-        )
-        provenance = f"{model}, commit {commit}"
-    else:
-        raise ModelError("expected a folder or the name of a model, got neither")
+    place, provenance = huggingface_place(folder=folder, model=model, revision=revision, hub=hub, cache=cache)
     preprocessing = _preprocessing(place, mean, std, input_size)
     network = _network(place)
     names = tuple(class_names) if class_names else _named(network) or tuple(unnamed or ())
@@ -94,6 +83,46 @@ def load_huggingface(
         architecture=f"transformers {type(network).__name__}",
         provenance=provenance,
     )
+
+
+def huggingface_place(
+    *, folder: Path | None, model: str | None, revision: str | None = None, hub: str | None = None, cache: Path
+) -> tuple[Path, str]:
+    """Return the local folder of a model, fetched where it is named on a hub, and in words where it comes from.
+
+    Raises:
+        ModelError: neither is named; or huggingface_hub is not installed, or the hub is away or has no such name.
+    """
+    if folder is not None:
+        return folder, f"folder {folder.name}"
+    if model is None:
+        raise ModelError("expected a folder or the name of a model, got neither")
+    place, commit = fetch_snapshot(
+        model, revision=revision, patterns=_FILES, cache=cache, extra="huggingface", instead="folder: PATH", hub=hub
+    )
+    return place, f"{model}, commit {commit}"
+
+
+def huggingface_fit(folder: Path) -> tuple[Fit, tuple[int, int]] | None:
+    """Return resizing and cropping that the model's own processor does, and the size (height, width) that is left.
+
+    None where the folder states no processor. `crop_pct` (ConvNeXT's): below a shorter side of 384 the picture is
+    resized to the side over it and cut, from there on squashed.
+
+    Raises:
+        ModelError: what is stated cannot be read, or says no size.
+    """
+    stated = _stated(folder)
+    if stated is None:
+        return None
+    size = _input_size(stated, folder)
+    how = _RESAMPLING.get(stated.get("resample", 2), "bilinear")
+    shorter = stated["size"].get("shortest_edge") if isinstance(stated.get("size"), dict) else None
+    if shorter and stated.get("crop_pct") and shorter < 384:
+        return Fit("crop", int(shorter / stated["crop_pct"]), how), size
+    if shorter and stated.get("do_center_crop"):
+        return Fit("crop", max(int(shorter), *size), how), size
+    return Fit("squash", None, how), size
 
 
 def _network(folder: Path) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from wolfhound.classifier import Classifier, Preprocessing
 from wolfhound.errors import ModelError
 from wolfhound.extras import extra_module
-from wolfhound.loading.finish import finish
+from wolfhound.loading.finish import finish, numbers_alone
 from wolfhound.loading.fixed_batch import FixedBatch
 from wolfhound.loading.onnx_cleaning import cleaned
 from wolfhound.store import file_sha256
@@ -70,6 +70,17 @@ def load_onnx(
     return classifier
 
 
+def onnx_input_size(file: Path) -> tuple[int, int] | None:
+    """Return height and width of the images that the network in `file` takes; None where it takes any.
+
+    Raises:
+        ModelError: the file is missing or damaged, or takes no images.
+    """
+    if not file.is_file():
+        raise ModelError(f"expected an ONNX file at {file}, but there is no such file")
+    return OnnxRuntimeNetwork(file).image_size
+
+
 class OnnxRuntimeNetwork(nn.Module):
     """The network as onnxruntime computes it on the CPU, on one thread so that it repeats."""
 
@@ -88,6 +99,7 @@ class OnnxRuntimeNetwork(nn.Module):
             raise ModelError(f"{file}: expected an input of float32, got {given.type} (export it in single precision)")
         self.input = given.name
         self.batch = given.shape[0] if isinstance(given.shape[0], int) else None
+        self.image_size = numbers_alone(given.shape[2:])
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the first output for `images`.

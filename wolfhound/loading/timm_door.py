@@ -1,9 +1,10 @@
 """A classifier of timm by its name, with the preprocessing that belongs to its weights."""
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from wolfhound.extras import extra_module
 from wolfhound.hub import fetch_snapshot
 from wolfhound.loading.finish import finish
 from wolfhound.loading.weights import load_into, read_state
+from wolfhound.sources.fit import Fit, Interpolation
 from wolfhound.sources.imagenet_names import imagenet_class_names
 
 Channel = tuple[float, float, float]
@@ -78,6 +80,23 @@ def load_timm(
         architecture=f"timm {architecture}",
         provenance=provenance,
     )
+
+
+def timm_fit(architecture: str) -> tuple[Fit, tuple[int, int]]:
+    """Return resizing and cropping of timm's evaluation of these weights, and the image size (height, width).
+
+    timm's `crop_pct` is the share of the resized picture's side that is cut out.
+
+    Raises:
+        ModelError: timm is not installed or has no such name.
+    """
+    stated = _stated(extra_module("timm", extra="timm", kind=ModelError), architecture)
+    height, width = (int(side) for side in stated["input_size"][1:])
+    interpolation = stated["interpolation"]
+    known: Interpolation = interpolation if interpolation in get_args(Interpolation) else "bicubic"
+    if stated.get("crop_mode") == "squash":
+        return Fit("squash", None, known), (height, width)
+    return Fit("crop", math.floor(max(height, width) / stated["crop_pct"]), known), (height, width)
 
 
 def _stated(timm: Any, architecture: str) -> dict[str, Any]:

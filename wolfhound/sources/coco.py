@@ -59,6 +59,19 @@ def read_coco(
     return assemble(listing, name=name, cache=cache, size=size, fit=fit, at_least=at_least, progress=progress)
 
 
+def view_coco(annotations: Path) -> tuple[str, MaskKind]:
+    """Return the file_name of the first picture, and which masks every object has: boxes where one lacks a segment.
+
+    Raises:
+        DataError: the file is missing or no COCO annotations, or names no picture.
+    """
+    document = _document(annotations)
+    if not document["images"]:
+        raise DataError(f"{annotations}: expected a list of images, got an empty one")
+    segmented = all(isinstance(row, dict) and row.get("segmentation") for row in document["annotations"])
+    return str(document["images"][0]["file_name"]), "segmentation" if segmented else "box"
+
+
 def _document(path: Path) -> dict[str, list[dict[str, Any]]]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

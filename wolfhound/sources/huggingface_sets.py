@@ -125,6 +125,33 @@ def read_huggingface(
     return images, provenance
 
 
+@dataclass(frozen=True)
+class DatasetView:
+    """What a local data set holds: its columns, those of pictures, those of numbered classes, and its first picture."""
+
+    columns: tuple[str, ...]
+    pictures: tuple[str, ...]
+    classes: tuple[str, ...]
+    first: DatasetPicture | None
+
+
+def view_huggingface(folder: Path, *, split: str, cache: Path) -> DatasetView:
+    """Return what one split of a local data set holds.
+
+    Raises:
+        DataError: `datasets` is not installed, or there is no such folder or split.
+    """
+    datasets = extra_module("datasets", extra="datasets", kind=DataError)
+    table = _opened(folder, None, split, cache)
+    pictures = tuple(name for name in table.column_names if isinstance(table.features[name], datasets.Image))
+    classes = tuple(name for name in table.column_names if isinstance(table.features[name], datasets.ClassLabel))
+    first = None
+    if pictures and len(table):
+        undecoded = table.cast_column(pictures[0], datasets.Image(decode=False))
+        first = DatasetPicture(undecoded, pictures[0], 0, str(table._fingerprint))
+    return DatasetView(tuple(table.column_names), pictures, classes, first)
+
+
 def _opened(folder: Path, configuration: str | None, split: str, cache: Path) -> Any:
     datasets = extra_module("datasets", extra="datasets", kind=DataError)
     if not folder.is_dir():

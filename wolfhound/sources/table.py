@@ -80,7 +80,7 @@ def read_csv(
             are listed twice, masks or groups that only some rows have, broken pictures.
     """
     columns = columns or CsvColumns()
-    rows = _parquet_rows(csv_path, columns) if csv_path.suffix in (".parquet", ".pq") else _csv_rows(csv_path, columns)
+    rows = _rows(csv_path, columns)
     stated = [StatedLabel(f"line {row.line}", row.label) for row in rows]
     names, found, faults = read_labels(stated, labels, class_names)
     faults += _partial(rows)
@@ -99,6 +99,38 @@ def read_csv(
     listing = Listing(tuple(entries), names, tuple(faults))
     name = name or csv_path.stem
     return assemble(listing, name=name, cache=cache, size=size, fit=fit, at_least=at_least, progress=progress)
+
+
+def table_columns(path: Path) -> tuple[str, ...]:
+    """Return what the columns of a CSV or Parquet file are called.
+
+    Raises:
+        DataError: it cannot be read; for a Parquet file also that pyarrow is not installed.
+    """
+    if path.suffix in (".parquet", ".pq"):
+        parquet = extra_module("pyarrow.parquet", extra="parquet", kind=DataError)
+        try:
+            return tuple(parquet.read_schema(str(path)).names)
+        except Exception as error:  # pyarrow's errors have no common base but this
+            raise DataError(f"expected a Parquet file at {path}, but it cannot be read: {error}") from error
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return tuple(column.strip() for column in next(csv.reader(stream, strict=True), []))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"expected a UTF-8 CSV file at {path}, but it cannot be read: {error}") from error
+
+
+def first_path(path: Path, columns: CsvColumns) -> str:
+    """Return the path on the first row of a table.
+
+    Raises:
+        DataError: it cannot be read, or lacks columns.
+    """
+    return _rows(path, columns)[0].path
+
+
+def _rows(path: Path, columns: CsvColumns) -> list[_Row]:
+    return _parquet_rows(path, columns) if path.suffix in (".parquet", ".pq") else _csv_rows(path, columns)
 
 
 def _csv_rows(path: Path, columns: CsvColumns) -> list[_Row]:
