@@ -23,7 +23,7 @@ def memory_and_disk(inspected: Inspected) -> Iterator[Notice]:
     for sample in inspected.samples:
         needed = int(WORK_SPACE * footprint_of(job, sample.name).bytes(count))
         shown = f"a batch of {count} images takes about {_bytes(needed)} on {job.device.type}, {_bytes(free)} are free"
-        change = "set batch_size: auto, or a smaller one" if needed > free else "nothing"
+        change = "set batch_size: auto, or a smaller one" if needed > free else ""
         yield Notice("memory", "error" if needed > free else "note", sample.name, shown, change)
     for name, folder, wanted in (("run folder", job.root, _run_bytes(inspected)), ("cache", job.cache, RUN_FOLDER)):
         yield from _disk(name, folder, int(wanted))

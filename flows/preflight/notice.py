@@ -18,7 +18,7 @@ class Notice:
         severity: an error stops the run; a warning is printed in the report; a note only in the terminal.
         subject: the classifier it is about, or "images" or "plan".
         seen: what was seen, with its numbers.
-        change: what to change.
+        change: what to change; empty where there is nothing to.
     """
 
     code: str
@@ -29,12 +29,15 @@ class Notice:
 
     @property
     def text(self) -> str:
-        """Both sentences, with whom they are about.
+        """What was seen, about whom, and what to do.
 
         >>> Notice("near-chance", "error", "net", "it is right on 1 of 10 images", "look at the labels").text
         'net: it is right on 1 of 10 images. To do: look at the labels. (near-chance)'
+        >>> Notice("memory", "note", "net", "a batch takes 1 GB, 2 GB are free", "").text
+        'net: a batch takes 1 GB, 2 GB are free. (memory)'
         """
-        return f"{self.subject}: {self.seen}. To do: {self.change}. ({self.code})"
+        to_do = f" To do: {self.change}." if self.change else ""
+        return f"{self.subject}: {self.seen}.{to_do} ({self.code})"
 
 
 class Check(Protocol):
