@@ -21,7 +21,7 @@ from wolfhound.verdicts import SEVERITIES
 LABELS_SHOWN = 8
 _NUMBERS = ("rate", "counts", "number", "numbers", "quantity", "threshold", "upper_bound", "decimals", "gap")
 _SPOKEN = (*_NUMBERS, "stated", "date", "day", "listed", "said", "measure", "terms")
-_NEUTRAL = ("sentence", "heading", "short", "anchor", "phrase", "gist")
+_NEUTRAL = ("sentence", "heading", "short", "anchor", "phrase", "gist", "tied")
 
 
 def page_environment(evidence: Evidence, pictures: Pictures, language: Language, link: Link) -> Environment:
