@@ -48,7 +48,7 @@ def dress(html: str, link: Link, *, screen: bool) -> str:
         return html
     names = ", ".join(f'"{family}"' for family in faces)
     rules = "".join(_rules(family, link(data, WOFF2), screen=screen) for family, data in faces.items())
-    return _GENERIC.sub(f", {names}, ", head) + rules + end + _isolated(body)
+    return _GENERIC.sub(f", {names}, ", head) + rules + end + _isolated(body, screen=screen)
 
 
 def _faces(text: str) -> dict[str, bytes]:
@@ -89,10 +89,15 @@ def _rules(family: str, url: str, *, screen: bool) -> str:
 _STYLES = ((400, "normal"), (400, "italic"), (600, "normal"), (600, "italic"))
 
 
-def _isolated(body: str) -> str:
-    """Return the page with each name from right to left in an element of its own, attributes and tags left alone."""
+def _isolated(body: str, *, screen: bool) -> str:
+    """Return the page with each name from right to left held apart, attributes and tags left alone.
+
+    Browsers have an element for it, and what is copied from it has no sign too many. In print a mark ends the name: an
+    element inside a link would be a part of the link that PDF/UA finds untagged.
+    """
+    apart = r"<bdi>\g<0></bdi>" if screen else r"\g<0>&lrm;"
     parts = _TEXT.split(body)
-    parts[::2] = [_NAME.sub(r"<bdi>\g<0></bdi>", text) for text in parts[::2]]
+    parts[::2] = [_NAME.sub(apart, text) for text in parts[::2]]
     return "".join(parts)
 
 

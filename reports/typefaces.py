@@ -56,7 +56,7 @@ def visible(text: str) -> str:
     A browser has its own fonts for other scripts, but such a sign could make it print a number backwards.
 
     >>> visible("20 \\u202e% 01")
-    '20 ‹U+202E›% 01'
+    '20 ‹right-to-left override, U+202E›% 01'
     """
     return _CONTROLS.sub(lambda match: _named(match[0]), text)
 

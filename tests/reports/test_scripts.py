@@ -3,7 +3,6 @@
 import io
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from fontTools.ttLib import TTFont
@@ -20,18 +19,19 @@ NAMES = ("灰狼", "舊金山", "オオカミ", "늑대", "ذئب", "זאב", "�
 PAGE = '<html><head><title>ذئب</title><style>p {{ font-family: "A", sans-serif; }}</style></head><body>{}</body></html>'
 
 
-def named_run(root: Path) -> EvidenceStore:
-    """A run whose audit and organisation have names in ten scripts."""
-    store = sample.bare_run(root)
+def named_run(store: EvidenceStore) -> EvidenceStore:
+    """A run whose audit, organisation and findings have names in ten scripts."""
+    evidence = store.evidence()
+    findings = tuple(replace(finding, title=" ".join(NAMES)) for finding in evidence.findings)
     purpose = "ذئب: 30.1 %, كلب: 20.5 %"
-    named = replace(store.evidence(), name=" ".join(NAMES), organisation="研究所", purpose=purpose)
+    named = replace(evidence, name=" ".join(NAMES), organisation="研究所", purpose=purpose, findings=findings)
     store.write_evidence(named, sample.RUN)
     return store
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> EvidenceStore:
-    return named_run(tmp_path_factory.mktemp("scripts") / "run")
+    return named_run(sample.bare_run(tmp_path_factory.mktemp("scripts") / "run"))
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +99,10 @@ def test_a_font_holds_no_more_than_the_page_needs(store: EvidenceStore) -> None:
 
 
 def test_numbers_beside_a_name_from_right_to_left_stay_outside_it() -> None:
-    page = dress(PAGE.format('<p title="ذئب">ذئب رمادي: 30.1 %, كلب 5</p>'), MemoryLinks(), screen=False)
+    source = PAGE.format('<p title="ذئب">ذئب رمادي: 30.1 %, كلب 5</p>')
+    page = dress(source, MemoryLinks(), screen=True)
     assert '<p title="ذئب"><bdi>ذئب رمادي</bdi>: 30.1 %, <bdi>كلب</bdi> 5</p>' in page
+    assert '<p title="ذئب">ذئب رمادي&lrm;: 30.1 %, كلب&lrm; 5</p>' in dress(source, MemoryLinks(), screen=False)
     assert "<title>ذئب</title>" in page
     assert re.search(r'font-family: "A", "Wolfhound arabic-\d+", sans-serif', page)
 
