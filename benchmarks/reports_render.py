@@ -64,11 +64,12 @@ def bare(root: Path) -> Any:
     from reports.page import fill
     from reports.pictures import MemoryLinks
     from reports.render import read
+    from reports.scripts import dress
     from reports.typefaces import printable
     from wolfhound.store import EvidenceStore
 
     links = MemoryLinks()
-    page = printable(fill(read(EvidenceStore(root)), links, screen=False))
+    page = printable(dress(fill(read(EvidenceStore(root)), links, screen=False), links, screen=False))
 
     class Fetcher(URLFetcher):  # type: ignore[misc]
         def fetch(self, url: str, headers: dict[str, str] | None = None) -> Any:

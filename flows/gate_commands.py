@@ -106,17 +106,18 @@ def history(
     html: Annotated[Path | None, typer.Option("--html", help="Write the table and the plots as one page.")] = None,
 ) -> None:
     """List every run of a folder, the oldest first: date, verdict, seal and worst rates."""
-    from flows.history import history_lines, read_history
+    from flows.history import history_lines, newest_language, read_history
     from reports.history_page import history_page
     from reports.history_plot import history_plot
     from wolfhound.store import write_atomically
 
     rows = read_history(folder)
+    spoken = newest_language(folder, rows)
     typer.echo("\n".join(history_lines(rows)))
     if svg is not None:
-        write_atomically(svg, history_plot(rows))
+        write_atomically(svg, history_plot(rows, spoken))
     if html is not None:
-        write_atomically(html, history_page(rows).encode())
+        write_atomically(html, history_page(rows, spoken).encode())
 
 
 def mlflow(

@@ -1,10 +1,14 @@
 """Every run of a folder, the oldest first: what a person asks before trusting the newest."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from reports.language import Language, language
+from reports.presentation import stored_presentation
 from wolfhound.errors import PlanError, WolfhoundError
 from wolfhound.finished import read_finished
 from wolfhound.history import HistoryRow, row_of
+from wolfhound.store import EvidenceStore
 
 
 def read_history(folder: Path) -> list[HistoryRow]:
@@ -26,6 +30,18 @@ def _row(root: Path) -> HistoryRow:
         return row_of(root.name, read_finished(root))
     except WolfhoundError as error:
         return HistoryRow(root.name, fault=str(error).splitlines()[0])
+
+
+def newest_language(folder: Path, rows: Sequence[HistoryRow]) -> Language:
+    """Return the language of the newest usable run's report, English where there is none: the page is for its readers.
+
+    Raises:
+        EvidenceError: what that run says of its report is malformed.
+    """
+    usable = [row for row in rows if not row.fault]
+    if not usable:
+        return language("en")
+    return language(stored_presentation(EvidenceStore(folder / usable[-1].folder)).language)
 
 
 def history_lines(rows: list[HistoryRow]) -> list[str]:

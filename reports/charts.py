@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from reports.typefaces import plain
 from wolfhound.errors import EvidenceError
 from wolfhound.evidence import Criterion
 from wolfhound.statistics import Rate
@@ -39,7 +40,7 @@ def line_chart(points: tuple[tuple[float, float], ...], *, x_label: str, y_label
         axes = figure.add_subplot()
         values = [100 * value if shares else value for _, value in points]
         axes.plot([x for x, _ in points], values, color=_LINE, marker="o", markersize=3.6, clip_on=False)
-        axes.set_xlabel(x_label, color=_INK)
+        axes.set_xlabel(plain(x_label), color=_INK)
         axes.set_ylabel("%" if shares else "", color=_INK, rotation=0, ha="right", va="center")
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=all(x == int(x) for x, _ in points)))
         if shares:

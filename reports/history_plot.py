@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reports.charts import in_our_font
+from reports.language import Language
+from reports.typefaces import plain
 from wolfhound.history import HistoryRow, WorstRate
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ _DATES = 7
 """More dates run into each other below a chart."""
 
 
-def history_plot(rows: Sequence[HistoryRow]) -> bytes:
+def history_plot(rows: Sequence[HistoryRow], spoken: Language) -> bytes:
     """Return an SVG with a chart for each (audit, rate): its worst value in each run, with the Wilson 95 % interval.
 
     Runs that can't be used are in no chart. Without any rate the picture says so.
@@ -33,7 +35,7 @@ def history_plot(rows: Sequence[HistoryRow]) -> bytes:
         figure = Figure(figsize=(6.7, 0.4 + 1.7 * max(1, len(series))), layout="constrained")
         FigureCanvasSVG(figure)
         if not series:
-            figure.text(0.5, 0.5, "no rate was measured", ha="center", color=_INK)
+            figure.text(0.5, 0.5, spoken.text("no rate was measured"), ha="center", color=_INK)
         for number, ((audit, key), points) in enumerate(series.items(), start=1):
             _chart(figure.add_subplot(len(series), 1, number), f"{audit}: {key}", points)
         stream = io.StringIO()
@@ -59,7 +61,7 @@ def _chart(axes: "Axes", title: str, points: Sequence[tuple[datetime, WorstRate]
     above = [100 * bound.high - share for share, bound in zip(shares, bounds, strict=True)]
     axes.errorbar(moments, shares, yerr=[below, above], color=_LINE, marker="o", markersize=3.6, elinewidth=1)
     # A dollar sign would begin mathematics, which the name of an audit is not.
-    axes.set_title(title.replace("$", r"\$"), loc="left", color=_INK, fontsize=9)
+    axes.set_title(plain(title).replace("$", r"\$"), loc="left", color=_INK, fontsize=9)
     axes.set_ylabel("%", color=_INK, rotation=0, ha="right", va="center")
     axes.set_ylim(0, 100)
     axes.grid(axis="y", color=_GRID, linewidth=0.6)

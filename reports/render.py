@@ -10,6 +10,7 @@ from reports.pdf import write_pdf
 from reports.pictures import MemoryLinks, Pictures, data_uri
 from reports.presentation import stored_presentation
 from reports.provenance import bill, envelope, statement
+from reports.scripts import dress
 from reports.signing.keys import SigningKey
 from reports.signing.pades import TimeStamping, sign_pdf
 from reports.typefaces import visible
@@ -68,13 +69,13 @@ def read(store: EvidenceStore, *, key: SigningKey | None = None) -> Audit:
 
 def html_bytes(audit: Audit) -> bytes:
     """Return the report as one HTML file that needs nothing beside it."""
-    return visible(fill(audit, data_uri, screen=True)).encode()
+    return dress(visible(fill(audit, data_uri, screen=True)), data_uri, screen=True).encode()
 
 
 def pdf_bytes(audit: Audit) -> bytes:
     """Return the report as PDF/A-3a and PDF/UA-1 with its evidence attached."""
     links = MemoryLinks()
-    html = fill(audit, links, screen=False)
+    html = dress(fill(audit, links, screen=False), links, screen=False)
     digests = Digests(
         audit.attachments["evidence.json"].sha256,
         audit.attachments[MANIFEST].sha256,

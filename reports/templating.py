@@ -21,11 +21,11 @@ from wolfhound.verdicts import SEVERITIES
 LABELS_SHOWN = 8
 _NUMBERS = ("rate", "counts", "number", "numbers", "quantity", "threshold", "upper_bound", "decimals", "gap")
 _SPOKEN = (*_NUMBERS, "stated", "date", "day", "listed", "said", "measure", "terms")
-_NEUTRAL = ("sentence", "heading", "short", "anchor", "phrase", "gist")
+_NEUTRAL = ("sentence", "heading", "short", "anchor", "phrase", "gist", "tied")
 
 
-def page_environment(evidence: Evidence, pictures: Pictures, language: Language, link: Link) -> Environment:
-    """Return the templates' environment: everything is escaped, and a missing value is an error."""
+def strict_environment(language: Language) -> Environment:
+    """Return an environment that knows a language; everything is escaped, and a missing value is an error."""
     environment = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
@@ -35,6 +35,13 @@ def page_environment(evidence: Evidence, pictures: Pictures, language: Language,
         lstrip_blocks=True,
     )
     environment.filters.update({name: getattr(language, name) for name in _SPOKEN})
+    environment.globals.update(t=language)
+    return environment
+
+
+def page_environment(evidence: Evidence, pictures: Pictures, language: Language, link: Link) -> Environment:
+    """Return the templates' environment: everything is escaped, and a missing value is an error."""
+    environment = strict_environment(language)
     environment.filters.update({name: getattr(wording, name) for name in _NEUTRAL})
     environment.filters.update(
         strip=lambda summary: link(strip(summary.observed, summary.criterion), SVG),
@@ -47,7 +54,6 @@ def page_environment(evidence: Evidence, pictures: Pictures, language: Language,
     _add_pictures(environment, pictures, language, link)
     environment.tests["single_picture"] = lambda gallery: [len(row) for row in gallery.rows] == [1]
     environment.globals.update(
-        t=language,
         verdict_words=wording.VERDICT_WORDS,
         severities=SEVERITIES,
         sheet=_sheet,

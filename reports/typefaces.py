@@ -2,9 +2,11 @@
 
 import io
 import re
+import unicodedata
 from functools import cache
 
 from reports.pictures import font
+from reports.scripts import drawn_by
 
 FONTS = {
     "sans": "IBMPlexSans-Regular.woff2",
@@ -27,15 +29,25 @@ def covered() -> frozenset[int]:
 
 
 def printable(text: str) -> str:
-    """Return the text with each character that the fonts lack named by its code point.
+    """Return the text with each character that no bundled font draws named as Unicode names it.
 
     So a report is the same on every machine, whatever fonts that has, and nothing vanishes.
 
-    >>> printable("Wölfe, δ ≤ ε, 狼")
-    'Wölfe, δ ≤ ε, ‹U+72FC›'
+    >>> printable("Wölfe, δ ≤ ε, 狼, 🐺")
+    'Wölfe, δ ≤ ε, 狼, ‹wolf face, U+1F43A›'
+    """
+    known = _drawn()
+    return re.sub(r"[^\n\t\x20-\x7e]", lambda match: match[0] if ord(match[0]) in known else _named(match[0]), text)
+
+
+def plain(text: str) -> str:
+    """Return the text as the text fonts alone can draw it, for pictures that have no others.
+
+    >>> plain("Wölfe, 狼")
+    'Wölfe, ‹U+72FC›'
     """
     known = covered()
-    return re.sub(r"[^\n\t\x20-\x7e]", lambda match: _named(match[0], known), text)
+    return "".join(sign if ord(sign) in known or " " <= sign <= "~" else _named(sign) for sign in text)
 
 
 def visible(text: str) -> str:
@@ -44,10 +56,17 @@ def visible(text: str) -> str:
     A browser has its own fonts for other scripts, but such a sign could make it print a number backwards.
 
     >>> visible("20 \\u202e% 01")
-    '20 ‹U+202E›% 01'
+    '20 ‹right-to-left override, U+202E›% 01'
     """
-    return _CONTROLS.sub(lambda match: f"‹U+{ord(match[0]):04X}›", text)
+    return _CONTROLS.sub(lambda match: _named(match[0]), text)
 
 
-def _named(sign: str, known: frozenset[int]) -> str:
-    return sign if ord(sign) in known else f"‹U+{ord(sign):04X}›"
+@cache
+def _drawn() -> frozenset[int]:
+    return covered() | drawn_by().keys()
+
+
+def _named(sign: str) -> str:
+    number = f"U+{ord(sign):04X}"
+    name = unicodedata.name(sign, "").lower()
+    return f"‹{number}›" if not name or name.endswith(number[2:].lower()) else f"‹{name}, {number}›"

@@ -182,6 +182,15 @@ def phrase(text: str) -> str:
     return text.strip().rstrip(".")
 
 
+def tied(text: str) -> str:
+    """Return the text with each number tied to its percent sign, so that no line begins with the sign.
+
+    >>> tied("at most 20 %") == "at most 20\\N{NO-BREAK SPACE}%"
+    True
+    """
+    return re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text)
+
+
 def gist(text: str) -> str:
     """Return the text up to its first colon, semicolon or bracket: enough for the first page.
 

@@ -12,6 +12,7 @@ from reports.attachments import AttachedFile, Attachments
 from reports.pdf import write_pdf
 from reports.pictures import MemoryLinks
 from reports.render import RenderedReport
+from reports.scripts import drawn_by
 from reports.typefaces import covered, printable
 from reports.xmp import PDFUA, RDF, Digests, read_digests
 from wolfhound.errors import EvidenceError
@@ -73,6 +74,6 @@ def test_dates_are_those_of_the_run(small_report: RenderedReport) -> None:
 @given(st.text())
 def test_printable_text_holds_only_what_the_fonts_can_draw(text: str) -> None:
     result = printable(text)
-    assert {ord(sign) for sign in result} <= covered() | set(range(0x20, 0x7F)) | {9, 10}
+    assert {ord(sign) for sign in result} <= covered() | drawn_by().keys() | set(range(0x20, 0x7F)) | {9, 10}
     if all(0x20 <= ord(sign) < 0x7F for sign in text):
         assert result == text

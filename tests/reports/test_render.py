@@ -241,7 +241,7 @@ def test_hostile_names_inject_nothing_and_are_printed_as_they_are(
     (run_folder.root / "report.pdf").write_bytes(pdf_bytes(audit))
     text = pdf_text(run_folder.root / "report.pdf")
     assert squeezed(HOSTILE) in text
-    assert "‹U+72FC›" in text
+    assert "狼" in text
     assert "‹U+0007›" in text
     assert PdfReader(run_folder.root / "report.pdf").pages[0].mediabox.width < 600
 

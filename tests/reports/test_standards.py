@@ -21,6 +21,7 @@ from reports.signing.keys import load_key
 from tests.reports import sample
 from tests.reports.test_presentation import dressed
 from tests.reports.test_render import hostile_store
+from tests.reports.test_scripts import named_run
 from wolfhound.comparing import compare_runs
 from wolfhound.comparison import dump_comparison
 from wolfhound.finished import COMPARISON_NAME, read_unsealed
@@ -67,6 +68,7 @@ def test_full_dressed_german_bare_hostile_and_signed_reports_are_pdf_a_3a_and_pd
     path = class_path()
     hostile = sample.small_run(tmp_path / "run")
     hostile_store(hostile)
+    scripts = named_run(sample.small_run(tmp_path / "scripts"))
     signed = sample.small_run(tmp_path / "signed")
     made = make_demonstration_key(tmp_path)
     key = load_key(made.key, password=PASSWORD)
@@ -74,6 +76,7 @@ def test_full_dressed_german_bare_hostile_and_signed_reports_are_pdf_a_3a_and_pd
     german = sample.small_run(tmp_path / "german")
     german.write("presentation.json", dump_presentation(Presentation(language="de")))
     files = [render(full).pdf, render(german).pdf, bare_report.pdf, render(hostile).pdf, render(signed, key=key).pdf]
+    files.append(render(scripts).pdf)
     assert "noevidenceofchange" in "".join("".join(p.extract_text().split()) for p in PdfReader(files[0]).pages)
     source = Path(__file__).with_name("VeraCheck.java")
     command = ["java", "-cp", path, str(source), *map(str, files)]
