@@ -1,7 +1,7 @@
 """How often the bias probes find a shortcut that is there, and how often one that is not.
 
-    python benchmarks/bias_calibration.py FOLDER [--seeds 37] [--training 300] [--probed 400] [--truth 1000]
-                                          [--pictured 10]
+    python benchmarks/bias_calibration.py FOLDER [--seeds 37] [--fewer 10] [--training 300] [--probed 400]
+                                          [--truth 1000] [--pictured 10]
 
 Small networks are trained on composed wolves and huskies, 64 pixels (`bias_subjects.py`), in nine cells: the background
 (grass with wolves in a share rho of the images, water with huskies) or a tint of the whole image (warm with wolves,
@@ -45,6 +45,7 @@ RELIES, RELIES_NOT = 0.05, 0.02
 USES = "uses the confounder"
 SHARES = (0.5, 0.8, 0.95, 1.0)
 CELLS = (*(Cell(which, rho) for which in ("background", "tint") for rho in SHARES), Cell("object", 0.5))
+GOALS = (Cell("background", 0.95), Cell("background", 1.0), *(Cell("tint", rho) for rho in (0.5, 0.95, 1.0)))
 # The doses play no part in the verdict, and most of them would be computed for nothing.
 SETTINGS = ProbeSettings(doses=(1.0,))
 
@@ -197,20 +198,21 @@ def report(lines: pd.DataFrame) -> None:
     print(f"{lines['seconds'].sum() / len(lines):.1f} CPU seconds a network")
 
 
-def order(seeds: int) -> list[tuple[Cell, int]]:
+def order(seeds: int, fewer: int) -> list[tuple[Cell, int]]:
     """Return every network, round by round, so that a study that is cut short has as many of each kind.
 
-    Cells at rho 0.8 get a quarter, because no goal is stated there; the tint at 0.5 gets twice as many, because no
-    other networks saw tints of which nothing was planted, while the background probe has two cells of that kind.
+    The cells that the goals hang on get `seeds` networks, the others `fewer`, and rho 0.8 comes last, where no goal is
+    stated. The tint at 0.5 gets twice as many, because no other networks saw tints of which nothing was planted, while
+    the background probe has six cells of that kind.
     """
     rounds = []
-    for turn in range(seeds):
+    for turn in range(max(seeds, fewer)):
         for cell in CELLS:
-            if cell.rho != 0.8 or turn % 4 == 0:
+            if cell.rho != 0.8 and turn < (seeds if cell in GOALS else fewer):
                 rounds.append((cell, turn))
-            if cell == Cell("tint", 0.5):
+            if cell == Cell("tint", 0.5) and turn < seeds:
                 rounds.append((cell, seeds + turn))
-    return rounds
+    return rounds + [(cell, turn) for turn in range(fewer) for cell in CELLS if cell.rho == 0.8]
 
 
 def main() -> None:
@@ -218,6 +220,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=37)
+    parser.add_argument("--fewer", type=int, default=10, help="networks of each other cell")
     parser.add_argument("--training", type=int, default=300)
     parser.add_argument("--pool", type=int, default=4000)
     parser.add_argument("--probed", type=int, default=400)
@@ -231,7 +234,7 @@ def main() -> None:
     )
     done = {(row.confounder, row.rho, row.seed) for row in known.itertuples()}
     given = asked(options)
-    for cell, seed in order(options.seeds):
+    for cell, seed in order(options.seeds, options.fewer):
         if (cell.confounder, cell.rho, seed) not in done:
             known = pd.concat([known, pd.DataFrame([measure(cell, seed, given, options)])], ignore_index=True)
             known.to_csv(path, index=False)

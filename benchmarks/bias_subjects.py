@@ -1,8 +1,9 @@
 """Images, confounders and small networks of the calibration study of bias probes (`bias_calibration.py`).
 
 Every image is a drawn animal (wolf or husky), cut out by its exact mask and put on a drawn background without an
-object, grass or water: neither is as white as a husky is, so no background suits one class by its colour. All networks
-take their training images from one pool of animals and backgrounds, and all are asked about the same held-out ones.
+object, grass or water. (On snow, networks that were trained without any shortcut still lean toward the husky, which is
+as white.) All networks take their training images from one pool of animals and backgrounds, and all are asked about the
+same held-out ones.
 """
 
 import hashlib
