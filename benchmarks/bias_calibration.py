@@ -215,6 +215,12 @@ def order(seeds: int, fewer: int) -> list[tuple[Cell, int]]:
     return rounds + [(cell, turn) for turn in range(fewer) for cell in CELLS if cell.rho == 0.8]
 
 
+def read_lines(path: Path) -> pd.DataFrame:
+    """Return the study's lines; an empty "failed" means that every condition was met, and is no missing number."""
+    empty = {name: [""] for name in ("detectable", "enrichment", "heatmap_p")}
+    return pd.read_csv(path, keep_default_na=False, na_values=empty)
+
+
 def main() -> None:
     """Run what is missing, then print everything."""
     parser = argparse.ArgumentParser()
@@ -229,16 +235,14 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     path = options.folder / "calibration.csv"
-    known = (
-        pd.read_csv(path, keep_default_na=False, na_values={"detectable": [""]}) if path.exists() else pd.DataFrame()
-    )
+    known = read_lines(path) if path.exists() else pd.DataFrame()
     done = {(row.confounder, row.rho, row.seed) for row in known.itertuples()}
     given = asked(options)
     for cell, seed in order(options.seeds, options.fewer):
         if (cell.confounder, cell.rho, seed) not in done:
             known = pd.concat([known, pd.DataFrame([measure(cell, seed, given, options)])], ignore_index=True)
             known.to_csv(path, index=False)
-    report(known)
+    report(read_lines(path))
 
 
 if __name__ == "__main__":
