@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from explainers.bias.grabcut import open_cv
 from explainers.bias.plates import METHOD, own_plates
 from explainers.bias.probe import LEAST_IMAGES, LEAST_PLATES, ask_about
 from explainers.bias.verdict import ProbeSettings, Question
 from flows.audit_job import AuditJob
+from flows.bias_estimated import Estimated, mask_sensitivity, with_estimated_masks, with_sensitivity
 from flows.bias_swaps import SwapRequest, measure_swaps, swap_finding
 from flows.bias_tables import fit_of, with_boxes
 from flows.finding_steps import packed_finding
@@ -26,13 +28,16 @@ from wolfhound.plan import CsvImages, FolderImages
 from wolfhound.plan_bias import MaskBias
 from wolfhound.progress import Progress
 
+NO_MASKS = "has no object masks (add a column mask, or boxes, or estimate: grabcut, or ask for interventions)"
+
 
 @dataclass(frozen=True, eq=False)
 class Sets:
-    """What is probed: images with masks and kinds of background, and plates of those kinds."""
+    """What is probed: images with masks and kinds of background, plates of those kinds, how masks were estimated."""
 
     probed: ImageSet
     plates: ImageSet
+    estimated: Estimated | None = None
 
 
 def first_by_hash(images: ImageSet, count: int | None) -> ImageSet:
@@ -51,13 +56,17 @@ def mask_sets(job: AuditJob, section: MaskBias, progress: Progress) -> Sets:
     images = first_by_hash(open_splits(job).splits.report, section.images)
     if section.boxes is not None:
         images = with_boxes(job, images, section.boxes)
+    estimated = None
+    if section.estimate:
+        estimated = with_estimated_masks(job, images, boxed=section.boxes is not None, progress=progress)
+        images = estimated.images
     if images.masks is None:
-        raise DataError(f"{images.name}: has no object masks (add a column mask, or boxes, or ask for interventions)")
+        raise DataError(f"{images.name}: {NO_MASKS}")
     if section.kinds == "classes":
         images = replace(images, groups=tuple(images.class_names[label] for label in images.labels))
     elif images.groups is None:
         raise DataError(f"{images.name}: has no groups (add a column group, or let kinds be classes)")
-    return Sets(images, _plates(job, section, images, progress))
+    return Sets(images, _plates(job, section, images, progress), estimated)
 
 
 def _plates(job: AuditJob, section: MaskBias, images: ImageSet, progress: Progress) -> ImageSet:
@@ -105,11 +114,13 @@ def check_masks(job: AuditJob, section: MaskBias) -> None:
     """Raise unless the section's sets can be made at all: before any work.
 
     Raises:
-        DataError: no masks, boxes or groups.
+        DataError: no masks, boxes or groups; OpenCV is not installed where masks are to be estimated.
     """
     images = open_splits(job).splits.report
-    if section.boxes is None and images.masks is None:
-        raise DataError(f"{images.name}: has no object masks (add a column mask, or boxes, or ask for interventions)")
+    if section.estimate:
+        open_cv()
+    elif section.boxes is None and images.masks is None:
+        raise DataError(f"{images.name}: {NO_MASKS}")
     if section.kinds == "groups" and images.groups is None:
         raise DataError(f"{images.name}: has no groups (add a column group, or let kinds be classes)")
 
@@ -140,7 +151,11 @@ def probe_masks(job: AuditJob, section: MaskBias, name: str, classifier_name: st
             shown=section.shown,
         )
         result = measure_swaps(job, classifier, request, progress)
-        return packed_finding(swap_finding(job, classifier_name, request, result, _conditions(section, left_out)))
+        finding = swap_finding(job, classifier_name, request, result, _conditions(section, sets, left_out))
+        if sets.estimated is not None:
+            found = mask_sensitivity(job, classifier, sets.probed, sets.plates, result.probe)
+            finding = with_sensitivity(job, finding, found)
+        return packed_finding(finding)
 
     return step.once(work)
 
@@ -152,10 +167,12 @@ def _sets(job: AuditJob, section: MaskBias, progress: Progress) -> Sets:
     return sets
 
 
-def _conditions(section: MaskBias, left_out: str) -> dict[str, str]:
+def _conditions(section: MaskBias, sets: Sets, left_out: str) -> dict[str, str]:
     objects = (
         "the boxes of the table (whatever a box holds beside the object stays)" if section.boxes else "their masks"
     )
+    if sets.estimated is not None:
+        objects = f"estimated masks, {sets.estimated.how}, none usable in {sets.estimated.left_out} more images"
     kind = "that of its class" if section.kinds == "classes" else "what its group says"
     made = METHOD.get(str(section.plates), f"pictures of the folder {Path(section.plates).name}")
     return {

@@ -95,7 +95,7 @@ def with_boxes(job: AuditJob, images: ImageSet, table: Path) -> ImageSet:
             faults.append(f"{origin}: {error}")
     if faults:
         raise DataError(fault_list(f"{table}: boxes that mark no object:", faults))
-    return replace(images, masks=_stored(job.cache / "boxes", images, masks))
+    return replace(images, masks=stored_masks(job.cache / "boxes", images, masks))
 
 
 def fit_of(section: CsvImages | FolderImages) -> sources.Fit:
@@ -123,7 +123,7 @@ def _box_mask(path: Path, box: list[float], fit: sources.Fit, size: tuple[int, i
     return np.where(fitted, np.uint8(255), np.uint8(0))
 
 
-def _stored(folder: Path, images: ImageSet, masks: list[NDArray[np.uint8]]) -> PixelFile:
+def stored_masks(folder: Path, images: ImageSet, masks: list[NDArray[np.uint8]]) -> PixelFile:
     """Write the masks where the images' rows are; rows of other images stay empty and take no room on disk."""
     shape = (images.pixels.shape[0], *images.size)
     digest = hashlib.sha256(b"".join(mask.tobytes() for mask in masks) + images.rows.tobytes()).hexdigest()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from explainers.bias.grabcut import DilationSensitivity
 from explainers.bias.ribeiro import (
     Confounding,
     Display,
@@ -21,6 +20,7 @@ from explainers.bias.ribeiro import (
 from explainers.bias.verdict import ExcessFlips
 from flows.audit_job import AuditJob
 from flows.batches import batch_size
+from flows.bias_estimated import OFFSETS, sensitivity_text
 from flows.finding_steps import packed_finding
 from flows.ledgers import csv_bytes
 from flows.shortcut_pictures import display_gallery
@@ -37,7 +37,7 @@ from wolfhound.plan_shortcut import ShortcutSection
 from wolfhound.progress import Progress, silent
 from wolfhound.statistics import Rate
 
-LEDGER, OFFSETS = "per image", "by mask"
+LEDGER = "per image"
 _TEST_SEED = 3_000_003
 
 
@@ -266,7 +266,7 @@ class _Planted:
         if self.swapped is None:
             facts["no intervention"] = "the images have no object masks, and the plan asks for none to be estimated"
         elif self.swapped.sensitivity is not None:
-            facts["masks grown and shrunk"] = _stays(self.swapped.sensitivity)
+            facts["masks grown and shrunk"] = sensitivity_text(self.swapped.sensitivity)
         return facts
 
     def _quantities(self) -> dict[str, Quantity]:
@@ -285,16 +285,6 @@ def _excess(flips: ExcessFlips) -> dict[str, Quantity]:
         meaning = "the smallest excess that this many images find with 80 % power"
         found["minimum detectable excess"] = Quantity(flips.detectable, SHARE, meaning)
     return found
-
-
-def _stays(found: DilationSensitivity) -> str:
-    table = found.table
-    lines = [
-        f"{row['pixels']:+.0f} px {100 * row['excess']:+.1f} points [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
-        for row in table.to_dict("records")
-    ]
-    verdict = "the result stays" if found.stays else "the result does NOT stay, so it says nothing about backgrounds"
-    return f"{verdict}: {', '.join(lines)}; {table['images'].iloc[0]} images, {found.left_out} left out"
 
 
 def _counted(rates: dict[str, Rate]) -> dict[str, Counted]:

@@ -49,12 +49,17 @@ class DemonstrationBias(Section):
 
 
 class MaskBias(Section):
-    """Backgrounds and objects swapped in the audited images themselves, which have masks or boxes."""
+    """Backgrounds and objects swapped in the audited images themselves, by masks, boxes or estimated masks."""
 
     source: Literal["masks"]
     classifiers: Names = "all"
     boxes: Path | None = Field(
         None, description="a CSV file with the columns path, x0, y0, x1, y1 (pixels of the picture); else the masks"
+    )
+    estimate: Literal["grabcut"] | None = Field(
+        None,
+        description="masks estimated by GrabCut (extra grabcut): of what lies in the boxes, or in a centred rectangle "
+        "where there are none; the result is measured again with the masks grown and shrunk",
     )
     kinds: Literal["classes", "groups"] = Field(
         "classes", description="what kind of background a picture has: that of its class, or what its group says"

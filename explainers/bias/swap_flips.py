@@ -23,12 +23,14 @@ def swap_ledger(
     same: Tensor,
     other: Tensor,
     *,
+    classes: tuple[int, ...] | None = None,
     batch_size: int = 32,
 ) -> pd.DataFrame:
     """Return predictions by image: `own` (as it is), `same` and `other` (its object on that plate).
 
     Args:
         images: `[N,3,H,W]` in [0, 1]; masks `[N,1,H,W]` in [0, 1], 1 on the object; same, other: plates like images.
+        classes: decides among these labels alone; None decides among all.
 
     Raises:
         ValueError: shapes that do not fit.
@@ -36,6 +38,7 @@ def swap_ledger(
     if not (images.shape == same.shape == other.shape and masks.shape == (len(images), 1, *images.shape[2:])):
         shapes = [list(part.shape) for part in (images, masks, same, other)]
         raise ValueError(f"expected images, masks and two sets of plates of one size, got {shapes}")
+    labels = None if classes is None else torch.tensor(classes)
     found: dict[str, list[Tensor]] = {"own": [], "same": [], "other": []}
     with torch.no_grad(), frozen(classifier.module):
         for start in range(0, len(images), batch_size):
@@ -47,7 +50,8 @@ def swap_ledger(
             }
             for name, pixels in composites.items():
                 logits = classifier.logits(pixels.to(classifier.device, classifier.dtype)).cpu()
-                found[name].append(logits.argmax(dim=1))
+                chosen = logits.argmax(dim=1) if labels is None else labels[logits[:, labels].argmax(dim=1)]
+                found[name].append(chosen)
     return pd.DataFrame({name: torch.cat(parts).numpy() for name, parts in found.items()})
 
 

@@ -165,11 +165,14 @@ def test_no_hook_is_left_behind_even_after_a_crash(trained: Classifier, textures
 
 
 def test_every_doubt_is_explained_in_the_guide() -> None:
-    sources = [*(ROOT / "attacks").glob("*doubts.py"), ROOT / "flows" / "bias_controls.py"]
+    sources = [
+        *(ROOT / "attacks").glob("*doubts.py"),
+        *(ROOT / "flows" / f"bias_{name}.py" for name in ("controls", "estimated")),
+    ]
     text = "\n".join(source.read_text() for source in sources)
     raised = set(re.findall(r'(?:[dD]oubt|_Alternative)\(\s*"([a-z0-9-]+)"', text))
     raised |= set(re.findall(r'"([a-z]+-normalisation)"', text))
-    raised |= set(re.findall(r'^CONTROL_FAILED = "([a-z-]+)"', text, flags=re.MULTILINE))
+    raised |= set(re.findall(r'^(?:CONTROL_FAILED|UNSTABLE) = "([a-z-]+)"', text, flags=re.MULTILINE))
     headings = set(re.findall(r"^### ([a-z0-9-]+)$", (ROOT / "docs" / "doubts.md").read_text(), flags=re.MULTILINE))
     assert len(raised) >= 20
     assert raised == headings
