@@ -1,10 +1,10 @@
 """What Prefect adds to an audit: start-up, overhead over the plain functions, and one process beside two.
 
-    python benchmarks/orchestration.py [--plan PLAN] [--rounds 3] [--with-server]
+    python benchmarks/orchestration.py [--plan PLAN] [--rounds 3] [--with-server] [--cache FOLDER]
 
 Without a plan it is the demonstration. Every audit runs in a new process into a new run folder, with one cache that was
-filled before (so that no network is trained), in turns. Times are those of the wall, as people wait for them: run it on
-a machine that does nothing else. The overhead is the difference of medians.
+filled before (so that no network is trained; one that is there already may be named), in turns. Times are those of the
+wall, as people wait for them: run it on a machine that does nothing else. The overhead is the difference of medians.
 """
 
 import argparse
@@ -46,10 +46,10 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(PROJECT)} | more
 
 
-def seconds(plan: Path, folder: Path, *options: str, given: dict[str, str]) -> float:
+def seconds(plan: Path, folder: Path, cache: Path, *options: str, given: dict[str, str]) -> float:
     """Return how long one audit takes from its command to its exit, its cache warm."""
     root = Path(tempfile.mkdtemp(dir=folder)) / "run"
-    command = [sys.executable, "-m", "flows.cli", "run", str(plan), "--quiet", "--cache", str(folder / "cache")]
+    command = [sys.executable, "-m", "flows.cli", "run", str(plan), "--quiet", "--cache", str(cache)]
     begun = time.monotonic()
     done = subprocess.run([*command, "--output", str(root), *options], env=given, capture_output=True, check=False)
     if done.returncode not in (0, 1, 3):
@@ -78,9 +78,11 @@ def main() -> None:
     parser.add_argument("--plan", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--with-server", action="store_true", help="also one and two processes on a Prefect server")
+    parser.add_argument("--cache", type=Path, help="a cache to fill and use, kept afterwards")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
+        cache = (asked.cache or folder / "cache").resolve()
         plan = asked.plan or stack.enter_context(resources.as_file(resources.files("plans") / "demonstration.yaml"))
         imported, first, second = start_up(folder)
         print(f"import {imported:.1f} s, first flow {first:.1f} s (embedded server), second flow {second:.2f} s")
@@ -94,11 +96,11 @@ def main() -> None:
             server = stack.enter_context(prefect_server(folder))
             on_server = environment(PREFECT_API_URL=server["PREFECT_API_URL"], PREFECT_HOME=server["PREFECT_HOME"])
             ways |= {f"Prefect, {n} process(es)": (("--runner", f"processes:{n}"), on_server) for n in (1, 2)}
-        seconds(plan, folder, "--without-prefect", given=environment())  # fills the cache
+        seconds(plan, folder, cache, "--without-prefect", given=environment())  # fills the cache
         taken: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(asked.rounds):
             for way, (options, given) in ways.items():
-                taken[way].append(seconds(plan, folder, *options, given=given))
+                taken[way].append(seconds(plan, folder, cache, *options, given=given))
         plain = told("plain functions", taken.pop("plain functions"))
         for way, times in taken.items():
             told(way, times, plain)
