@@ -237,7 +237,10 @@ def _audit(
 
 
 def _announce(job: "AuditJob", *, quiet: bool) -> None:
-    """Say what the preflight saw, what is used again and what the rest will cost; if `quiet`, only the first."""
+    """Say what the preflight saw, what is used again, and what a run that begins will cost; if `quiet`, only the first.
+
+    What is left of a run that goes on is not told apart in the cost, so none is stated.
+    """
     from flows import preflight
     from flows.budgeting import budget_lines
     from flows.console import say
@@ -249,7 +252,7 @@ def _announce(job: "AuditJob", *, quiet: bool) -> None:
             say(f"{notice.severity}: {notice.text}")
     if not quiet:
         say(f"auditing {len(job.plan.classifiers)} classifier(s) into {job.root}")
-        for line in chain(reuse_lines(job), budget_lines(job), [whole_cost(job).text]):
+        for line in reuse_lines(job) if job.store.has_steps() else chain(budget_lines(job), [whole_cost(job).text]):
             say(line)
 
 

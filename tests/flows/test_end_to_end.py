@@ -183,7 +183,7 @@ def test_every_map_stands_beside_its_sanity_check_and_every_hit_beside_the_basel
 def test_a_second_run_redoes_nothing_and_finds_the_same(
     audit: tuple[Path, subprocess.CompletedProcess[str]], run_folder: Path
 ) -> None:
-    folder, _ = audit
+    folder, first = audit
     before = (run_folder / "evidence.json").read_bytes()
     done = wolfhound("run", "small.yaml", "--cache", "cache", "--without-prefect", cwd=folder)
     assert done.returncode == 1, done.stderr
@@ -191,6 +191,8 @@ def test_a_second_run_redoes_nothing_and_finds_the_same(
     reused = json.loads((run_folder / "run.json").read_text())["reused"]
     assert len(reused) == len(list((run_folder / "steps").iterdir())) == 13
     assert "training" not in done.stderr
+    assert "in all at most" not in done.stderr
+    assert "in all at most" in first.stderr
 
 
 def test_another_folder_with_the_same_plan_gets_the_same_evidence_without_prefect(
