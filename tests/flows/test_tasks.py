@@ -86,11 +86,18 @@ def test_a_unit_that_takes_longer_than_it_may_breaks_off(monkeypatch: pytest.Mon
         run(Unit("table", "first", slow, ()), monkeypatch, execution=Execution(timeout_minutes=1 / 60))
 
 
-def test_tasks_are_named_and_tagged_by_their_units() -> None:
+def test_tasks_are_named_by_their_units_and_tagged_where_a_server_outlives_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from flows.tasks import TAG, _task_of
 
-    named = _task_of(Unit("table", "first", slow, ()), Execution())
-    assert (named.name, named.task_run_name, named.tags) == ("table", "table: first", {TAG, "table"})
+    tags = {}
+    for api in ("http://127.0.0.1:4200/api", ""):
+        monkeypatch.setenv("PREFECT_API_URL", api)
+        named = _task_of(Unit("table", "first", slow, ()), Execution())
+        assert (named.name, named.task_run_name) == ("table", "table: first")
+        tags[bool(api)] = named.tags
+    assert tags == {True: {TAG, "table"}, False: set()}
 
 
 def test_tasks_travel_to_other_processes() -> None:
