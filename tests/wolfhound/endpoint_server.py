@@ -1,14 +1,15 @@
 """A model server on the loopback interface that speaks the open inference protocol, and misbehaves on request."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import numpy as np
+
+from tests.wolfhound.loopback import served
 
 INPUT = {"name": "pixels", "datatype": "FP32", "shape": [-1, 3, 4, 4]}
 OUTPUT = {"name": "scores", "datatype": "FP32", "shape": [-1, 3]}
@@ -38,16 +39,8 @@ class Server:
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
     """Serve on a free port of 127.0.0.1 until the context ends."""
-    http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(server))
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    server.url = f"http://127.0.0.1:{http.server_address[1]}"
-    try:
+    with served(_handler(server)) as server.url:
         yield server
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
 
 
 def _handler(server: Server) -> type[BaseHTTPRequestHandler]:

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.wolfhound.loopback import served
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -42,16 +43,8 @@ class Hub:
 @contextmanager
 def hub_serving(hub: Hub) -> Iterator[Hub]:
     """Serve on a free port of 127.0.0.1 until the context ends."""
-    http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub))
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    hub.url = f"http://127.0.0.1:{http.server_address[1]}"
-    try:
+    with served(_handler(hub)) as hub.url:
         yield hub
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
 
 
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
@@ -65,32 +58,14 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if hub.refused is not None:
                 self._answer(hub.refused, b"{}")
             elif path.startswith(f"api/models/{hub.repository}/tree/"):
-                tree = [{"type": "file", "path": name, **held} for name, held in self._blobs().items()]
+                tree = [{"type": "file", "path": name, **held} for name, held in _blobs(hub).items()]
                 self._answer(200, json.dumps(tree).encode())
             elif path.startswith(f"api/models/{hub.repository}"):
-                self._answer(200, json.dumps(self._repository()).encode())
+                self._answer(200, json.dumps(_repository(hub)).encode())
             elif path.startswith(f"{hub.repository}/resolve/{COMMIT}/") or path in hub.files:
                 self._file(path.rpartition("/")[2])
             else:
                 self._answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-
-        def _repository(self) -> dict[str, object]:
-            siblings = [
-                {"rfilename": name, "blobId": held["oid"], "size": held["size"], "lfs": held.get("lfs")}
-                for name, held in self._blobs().items()
-            ]
-            return {"id": hub.repository, "modelId": hub.repository, "sha": COMMIT, "siblings": siblings, "tags": []}
-
-        def _blobs(self) -> dict[str, dict[str, Any]]:
-            """Return what a hub says of each file: weights by their SHA-256, text by its git blob."""
-            found: dict[str, dict[str, Any]] = {}
-            for name, data in hub.files.items():
-                blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-                found[name] = {"oid": blob, "size": len(data)}
-                if name.endswith((".safetensors", ".bin")):
-                    digest = hashlib.sha256(data).hexdigest()
-                    found[name]["lfs"] = {"oid": digest, "sha256": digest, "size": len(data), "pointerSize": 100}
-            return found
 
         def _file(self, name: str) -> None:
             data = hub.files.get(name)
@@ -119,3 +94,23 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
+
+
+def _repository(hub: Hub) -> dict[str, object]:
+    siblings = [
+        {"rfilename": name, "blobId": held["oid"], "size": held["size"], "lfs": held.get("lfs")}
+        for name, held in _blobs(hub).items()
+    ]
+    return {"id": hub.repository, "modelId": hub.repository, "sha": COMMIT, "siblings": siblings, "tags": []}
+
+
+def _blobs(hub: Hub) -> dict[str, dict[str, Any]]:
+    """Return what a hub says of each file: weights by their SHA-256, text by its git blob."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, data in hub.files.items():
+        blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        found[name] = {"oid": blob, "size": len(data)}
+        if name.endswith((".safetensors", ".bin")):
+            digest = hashlib.sha256(data).hexdigest()
+            found[name]["lfs"] = {"oid": digest, "sha256": digest, "size": len(data), "pointerSize": 100}
+    return found
