@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import ImageProposal, check_choice, check_positive
-from attacks.per_image.task import OBJECTIVES, ImageTask, Objective, need_threat, whole_levels
+from attacks.per_image.task import OBJECTIVES, ImageTask, Objective, lengths, need_threat, whole_levels
 from attacks.threat import Knowledge, Threat
 from wolfhound.classifier import Classifier
 
@@ -212,9 +212,10 @@ def climb(
 
     `delta` (levels, `[B,3,H,W]`) and `steps` (int64 `[B]`) of the whole batch are written in place. Only whole levels
     count: under linf the network is asked about the nearest ones at every step, which lie within the threat too. Under
-    L2 they may not, so an image that seems to have reached its goal is put on whole levels within the threat and asked
-    about along with the others' next step; if the goal is lost it goes on from there, its momentum decayed. Nobody asks
-    about the last iterate: the judge does. Images that never stop (infinite confidence) keep the papers' own iterates.
+    L2 they may not, so an image that seems to have reached its goal is put on whole levels within the threat, if a few
+    operations find some, and asked about along with the others' next step; if the goal is lost it goes on from there,
+    its momentum decayed. Nobody asks about the last iterate: the judge does. Images that never stop (infinite
+    confidence) keep the papers' own iterates.
     """
     left = _Climbers.at(task, delta, move, delivered=math.isfinite(confidence))
     unknown = torch.zeros(len(delta), dtype=torch.bool, device=delta.device)
@@ -224,12 +225,18 @@ def climb(
         reached = ahead & left.whole
         if bool(reached.any()):
             delta[left.task.rows[reached]] = asked[reached]
-        steps[left.task.rows[~ahead]] += 1
-        left = left.moved(torch.zeros_like(asked) if bool(ahead.all()) else slope(), ahead=ahead, reached=reached)
+            steps[left.task.rows[reached]] += left.made[reached]
+        waits, waiting = left.set_down(ahead & ~reached)
+        gradient = torch.zeros_like(asked) if bool((reached | waits).all()) else slope()
+        if bool(reached.any()):
+            left, gradient, waits = left.only(~reached), gradient[~reached], waits[~reached]
+        left = left.moved(gradient, waits, waiting)
         over = left.made >= most_steps
         if bool(over.any()):
-            unknown[left.task.rows[over]] = True
-            delta[left.task.rows[over]] = left.only(over).last()
+            rows = left.task.rows[over]
+            unknown[rows] = True
+            delta[rows] = left.only(over).last()
+            steps[rows] += left.made[over]
             left = left.only(~over)
     return task.only(unknown[task.rows])
 
@@ -254,25 +261,27 @@ class _Climbers:
     @classmethod
     def at(cls, task: ImageTask, delta: Tensor, move: Move, *, delivered: bool) -> "_Climbers":
         levels = delta.clone() if len(task) == len(delta) else delta[task.rows]
-        whole = (levels == levels.round()).flatten(1).all(dim=1) | task.cubic
-        return cls(task, levels, move, torch.zeros_like(task.rows), whole & delivered, delivered)
+        made, whole = torch.zeros_like(task.rows), torch.full_like(task.rows, delivered, dtype=torch.bool)
+        if not task.cubic:
+            whole &= (levels == levels.round()).flatten(1).all(dim=1)
+        return cls(task, levels, move, made, whole, delivered)
 
     def asked(self) -> Tensor:
         return self.levels.round() if self.delivered and self.task.cubic else self.levels
 
-    def moved(self, gradient: Tensor, *, ahead: Tensor, reached: Tensor) -> "_Climbers":
-        """Return those that have not reached their goal, a move on; who is ahead waits, on whole levels (L2)."""
-        if not bool(reached.any()):
-            return self._moved(gradient, ahead)
-        return self.only(~reached)._moved(gradient[~reached], ahead[~reached])
+    def set_down(self, ahead: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which of the images `ahead`, bool `[b]`, can wait on whole levels at once, and these levels (L2)."""
+        if not bool(ahead.any()):
+            return ahead, self.levels[:0]
+        whole, fits = self.task.only(ahead).nearly_deliverable(self.levels[ahead])
+        return ahead.index_put((ahead,), fits), whole[fits]
 
-    def _moved(self, gradient: Tensor, waits: Tensor) -> "_Climbers":
-        waiting = None
-        if bool(waits.any()):
-            waiting = self.task.only(waits).deliverable(self.levels[waits])
+    def moved(self, gradient: Tensor, waits: Tensor, waiting: Tensor) -> "_Climbers":
+        """Return them all a move on, but for those that wait, whose levels become `waiting`."""
+        if len(waiting):
             gradient[waits] = 0  # as where all wait and no gradient is taken
         levels = self.task.bound(self.move(gradient).add_(self.levels))
-        if waiting is not None:
+        if len(waiting):
             levels[waits] = waiting
         return replace(self, levels=levels, made=self.made + ~waits, whole=self.whole if self.task.cubic else waits)
 
@@ -283,8 +292,10 @@ class _Climbers:
         return replace(self, task=self.task.only(chosen), move=self.move.only(chosen), **parts)
 
     def last(self) -> Tensor:
-        """Return where the images end: in whole levels, unless they never stop."""
-        return self.task.deliverable(self.levels, spare=False) if self.delivered else self.levels
+        """Return where the images end after a move: in whole levels, unless they never stop."""
+        if not self.delivered:
+            return self.levels
+        return self.asked() if self.task.cubic else self.task.deliverable(self.levels)
 
 
 @dataclass(frozen=True)
@@ -324,22 +335,21 @@ class _Momentum:
 
 
 def _random_starts(task: ImageTask, threat: Threat, seeds: Tensor) -> Tensor:
-    """Return one start an image in levels, uniform in the ball, clipped to the images."""
-    starts = torch.empty(task.original.shape)
-    for start, seed in zip(starts, seeds.tolist(), strict=True):
-        _random_start(start, threat, torch.Generator().manual_seed(int(seed) % 2**63))
+    """Return one start an image in levels, uniform in the ball, clipped to the images; each from its own seed."""
+    starts, shares = torch.empty(task.original.shape), torch.empty(len(task))
+    generator = torch.Generator()
+    for start, share, seed in zip(starts, shares, seeds.tolist(), strict=True):
+        generator.manual_seed(int(seed) % 2**63)
+        if threat.norm == "linf":
+            most = whole_levels(threat)
+            start.random_(-most, most + 1, generator=generator)
+        else:
+            start.normal_(generator=generator)
+            share.uniform_(generator=generator)
+    if threat.norm != "linf":
+        radii = 255 * threat.epsilon * shares.double() ** (1 / starts[0].numel())
+        starts *= (radii / lengths(starts))[:, None, None, None]
     return task.bound(starts.to(task.original))
-
-
-def _random_start(start: Tensor, threat: Threat, generator: torch.Generator) -> None:
-    """Write one start `[3,H,W]` in levels, uniform in the ball."""
-    if threat.norm == "linf":
-        most = whole_levels(threat)
-        start.random_(-most, most + 1, generator=generator)
-        return
-    start.normal_(generator=generator)
-    radius = 255 * threat.epsilon * torch.rand((), generator=generator) ** (1 / start.numel())
-    start.mul_(radius / start.norm())
 
 
 def _check_confidence(confidence: float) -> None:

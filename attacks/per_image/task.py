@@ -24,7 +24,9 @@ MOST_STRETCH = 4.0
 """How much longer an L2 perturbation may be made where rounding shortens it."""
 
 _ROUND_OFF = 1e-6
-_BISECTIONS = 14
+_TRIALS = 8
+_CORRECTIONS = 2
+_SPARE = 1e-3
 _TINY = 1e-30
 
 
@@ -135,29 +137,45 @@ class ImageTask:
             most = whole_levels(self.threat)
             delta.clamp_(-most, most)
         elif self.threat is not None:
-            shrink = 255 * self.threat.epsilon / _lengths(delta).clamp_min(_TINY)
+            shrink = 255 * self.threat.epsilon / lengths(delta).clamp_min(_TINY)
             delta.mul_(shrink.clamp_max_(1).to(delta.dtype)[:, None, None, None])
         return delta.add_(self.original).clamp_(0, 255).sub_(self.original)
 
-    def deliverable(self, delta: Tensor, *, spare: bool = True) -> Tensor:
-        """Return `delta` as it can be delivered: bounded, clipped and in whole levels (written over it unless spared).
+    def deliverable(self, delta: Tensor) -> Tensor:
+        """Return `delta` as it can be delivered: bounded, clipped and in whole levels.
 
-        L2: the longest multiple that, rounded, is no longer than `delta` was. Rounding takes small changes away, so the
-        rounded perturbation itself would leave part of the ball unused.
+        L2: the longest multiple that, rounded, is no longer than `delta` was, as far as a few trials find it. Rounding
+        takes small changes away, so the rounded perturbation itself would leave part of the ball unused.
         """
         if self.threat is None or self.threat.norm == "linf":
-            return self.bound(delta.clone() if spare else delta).round_()
-        low = torch.zeros(len(self), dtype=delta.dtype, device=delta.device)
-        high, stretched = torch.full_like(low, MOST_STRETCH), torch.empty_like(delta)
-        most = _lengths(delta).clamp_max(255 * self.threat.epsilon * (1 - _ROUND_OFF))
-        for _ in range(_BISECTIONS):
-            scale = (low + high) / 2
-            fits = _lengths(self._stretch(delta, scale, stretched)) <= most
-            low, high = torch.where(fits, scale, low), torch.where(fits, high, scale)
-        return self._stretch(delta, low, stretched)
+            return self.bounded(delta).round_()
+        length, most = self._lengths(delta)
+        trials, stretched = _Trials.around(length, most), torch.empty_like(delta)
+        for _ in range(_TRIALS):
+            trials = trials.after(lengths(self._stretch(delta, trials.scale, stretched)) - most)
+        return self._stretch(delta, trials.fits, stretched)
+
+    def nearly_deliverable(self, delta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `delta` in whole levels, under L2 at somewhat less than its length, and where that was found, bool.
+
+        It is not found everywhere: this is what a few operations can do, for every step of an attack.
+        """
+        _, most = self._lengths(delta)
+        near, scale = torch.empty_like(delta), torch.ones_like(most)
+        for _ in range(_CORRECTIONS):
+            length = lengths(self._stretch(delta, scale, near)).clamp_min_(_TINY)
+            scale = scale * (most * (1 - _SPARE) / length).clamp_max_(MOST_STRETCH)
+        return self._stretch(delta, scale, near), lengths(near) <= most
+
+    def _lengths(self, delta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the L2 lengths of `delta` and the most that its whole levels may have, float64 `[B]`."""
+        length = lengths(delta)
+        if self.threat is None:
+            return length, length
+        return length, length.clamp_max(255 * self.threat.epsilon * (1 - _ROUND_OFF))
 
     def _stretch(self, delta: Tensor, scale: Tensor, into: Tensor) -> Tensor:
-        torch.mul(delta, scale[:, None, None, None], out=into)
+        torch.mul(delta, scale.to(delta.dtype)[:, None, None, None], out=into)
         return into.add_(self.original).round_().clamp_(0, 255).sub_(self.original)
 
     def look(self, delta: Tensor, *, objective: Objective, confidence: float) -> tuple[Tensor, Callable[[], Tensor]]:
@@ -194,10 +212,52 @@ class ImageTask:
         return (lead, slope) if self.targeted else (-lead, slope.neg_())
 
 
-def _lengths(delta: Tensor) -> Tensor:
-    """Return the L2 length of each of `delta`, summed in double precision, float64 `[B]`."""
-    lengths: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1, dtype=torch.float64)
-    return lengths
+@dataclass(frozen=True, eq=False)
+class _Trials:
+    """Illinois false position for the multiple at which rounded perturbations have their full length, float64 `[B]`.
+
+    (Dowell & Jarratt, "A modified regula falsi method", BIT 1971.) The length rises with the multiple, in steps.
+
+    Attributes:
+        scale: the multiple to try next.
+        fits: the largest multiple tried that is short enough.
+        high: the smallest tried that is not.
+        short: by how much the one was too short (negative), halved where the other end moved twice running.
+        over: by how much the other was too long, halved likewise.
+        side: 1 where the last trial fitted, -1 where it did not, 0 before the first.
+    """
+
+    scale: Tensor
+    fits: Tensor
+    high: Tensor
+    short: Tensor
+    over: Tensor
+    side: Tensor
+
+    @classmethod
+    def around(cls, length: Tensor, most: Tensor) -> "_Trials":
+        none = torch.zeros_like(length)
+        high = torch.full_like(length, MOST_STRETCH)
+        return cls(torch.ones_like(length), none, high, -most, high * length - most, none)
+
+    def after(self, excess: Tensor) -> "_Trials":
+        """Return the trials after one whose length was `excess` (float64 `[B]`) more than wanted."""
+        fitted = excess <= 0
+        short = torch.where(fitted, excess, torch.where(self.side < 0, self.short / 2, self.short))
+        over = torch.where(fitted, torch.where(self.side > 0, self.over / 2, self.over), excess)
+        fits, high = torch.where(fitted, self.scale, self.fits), torch.where(fitted, self.high, self.scale)
+        scale = fits - short * (high - fits) / (over - short).clamp_min(_TINY)
+        return _Trials(scale, fits, high, short, over, torch.where(fitted, 1.0, -1.0))
+
+
+def lengths(delta: Tensor) -> Tensor:
+    """Return the L2 length of each of `delta` `[B,3,H,W]`, float64 `[B]`, the same in every memory layout.
+
+    A row is summed in single precision, in which squares of whole levels add up exactly, and the rows in double.
+    """
+    precise = torch.promote_types(delta.dtype, torch.float32)
+    rows: Tensor = torch.linalg.vector_norm(delta.contiguous(), dim=-1, dtype=precise)
+    return rows.flatten(1).double().square_().sum(dim=1).sqrt_()
 
 
 def whole_levels(threat: Threat) -> int:

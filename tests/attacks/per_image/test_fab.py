@@ -120,7 +120,10 @@ def test_the_result_lies_no_further_than_other_searches_find(trained: Classifier
             for iterations in (2, 30)
         )
     size = Threat("l2", 0.0).size
-    assert float(size(many.pixels - pixels).sum()) < float(size(few.pixels - pixels).sum())
+    of_few, of_many = size(few.pixels - pixels), size(many.pixels - pixels)
+    found = of_few > 0  # two iterations do not carry every image over
+    assert int(found.sum()) >= 8
+    assert float(of_many[found].sum()) < float(of_few[found].sum())
 
 
 @pytest.mark.parametrize(

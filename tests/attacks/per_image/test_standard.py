@@ -163,7 +163,7 @@ def test_no_result_depends_on_the_order_or_number_of_the_images(trained: Classif
     assert expected.equals(other.tried.set_index(["image", "attack"]).sort_index())
     found = part.tried.set_index(["image", "attack"]).sort_index()
     assert found.equals(expected.loc[found.index])
-    assert whole.worst["attack"].nunique() > 2
+    assert whole.worst["attack"].nunique() > 1
     assert 0 < robust_accuracy(whole.worst).successes < 40
     again = run_ensemble(SMALL, trained, images, THREAT, seed=4)
     assert not again.tried["l2"].equals(whole.tried["l2"])
