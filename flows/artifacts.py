@@ -3,7 +3,6 @@
 Only where a server is named by PREFECT_API_URL: the embedded one ends with the run, and nobody could look.
 """
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from flows.prefect_server import server_is_named
 from flows.shown import artifact_key, first_gallery, gallery_text, judgement_rows, rate_rows, verdict_text
 from wolfhound.evidence import Evidence
 from wolfhound.progress import Advance, Progress
@@ -25,11 +25,6 @@ from wolfhound.store import EvidenceStore
 from wolfhound.verdicts import overall
 
 UPDATE_EVERY_SECONDS = 10.0
-
-
-def server_is_named() -> bool:
-    """Whether this process reports to a server that outlives it."""
-    return bool(os.environ.get("PREFECT_API_URL"))
 
 
 def told_to_server(name: str, shown: Progress) -> Progress:

@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 import traceback
+from concurrent.futures import Future
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,7 @@ import typer
 
 from flows import explain_command, gate_commands, init_command, process_settings, serve_command, signing_commands
 from flows.execution import HERE, Execution
+from flows.prefect_server import begin_server
 from flows.signing_commands import Certificate, Chain, Key, LongTerm, Timestamp, Trust
 from flows.storage import check_writable, storage_fault
 from reports.signing.choice import SigningChoice
@@ -226,9 +228,10 @@ def _audit(
     job = job_of(plan, command, output=output, cache=wanted_cache, signing=signing, execution=execution)
     check_writable(job.root)
     prepare(job, progress=console_progress(quiet=quiet))
+    server = None if plain else begin_server()
     _announce(job, quiet=quiet)
     try:
-        result = _run(job, quiet=quiet, plain=plain, execution=execution)
+        result = _run(job, server, quiet=quiet, execution=execution)
     except (Exception, KeyboardInterrupt) as error:
         return _broke_off(error, again)
     for line in summary_lines(result, job.root):
@@ -256,15 +259,16 @@ def _announce(job: "AuditJob", *, quiet: bool) -> None:
             say(line)
 
 
-def _run(job: "AuditJob", *, quiet: bool, plain: bool, execution: Execution) -> "AuditResult":
-    if plain:
+def _run(job: "AuditJob", server: Future[None] | None, *, quiet: bool, execution: Execution) -> "AuditResult":
+    """Run it as a Prefect flow that reports to `server`, or plainly without one."""
+    if server is None:
         from flows.audit import run_audit
         from flows.console import console_progress
 
         return run_audit(job, progress=console_progress(quiet=quiet))
     from flows.tasks import run_audit_flow
 
-    return run_audit_flow(job, quiet=quiet, execution=execution)
+    return run_audit_flow(job, quiet=quiet, execution=execution, server=server)
 
 
 def _as_typed(context: typer.Context) -> str:
@@ -286,10 +290,9 @@ def _broke_off(error: BaseException, command: str) -> int:
     if isinstance(error, PlanError):
         _fail(str(error))
         return BAD_INPUT
-    what = str(error) if isinstance(error, WolfhoundError) else f"{type(error).__name__}: {error}".rstrip(": ")
     fault = storage_fault(error)
-    what = fault or what
-    what = "it was interrupted" if isinstance(error, KeyboardInterrupt) else what
+    what = str(error) if isinstance(error, WolfhoundError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    what = "it was interrupted" if isinstance(error, KeyboardInterrupt) else fault or what
     _fail(f"the audit broke off: {what}")
     typer.echo(f"Finished steps are kept. Resume it with: {command}", err=True)
     if os.environ.get("WOLFHOUND_TRACEBACK") or not (fault or isinstance(error, WolfhoundError | KeyboardInterrupt)):

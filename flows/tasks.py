@@ -6,6 +6,7 @@ through the evidence store, never through Prefect's results.
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,12 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.task_runners import TaskRunner
 from prefect.tasks import Task
 
-from flows.artifacts import publish, server_is_named, told_to_server
+from flows.artifacts import publish, told_to_server
 from flows.audit import AuditResult, run_audit
 from flows.audit_job import AuditJob, job_settings
 from flows.console import console_progress, format_seconds
-from flows.embedded_server import start_embedded_server
 from flows.execution import Execution
+from flows.prefect_server import begin_server, server_is_named
 from flows.retrying import RETRIES, RETRY_DELAYS_SECONDS, reason_to_retry
 from flows.run_logs import steps_told_to
 from flows.runners import make_runner
@@ -134,10 +135,14 @@ def audit_flow(
     return conducted(job, execution, progress=console_progress(quiet=quiet))
 
 
-def run_audit_flow(job: AuditJob, *, quiet: bool = False, execution: Execution | None = None) -> AuditResult:
-    """Run a prepared audit as a Prefect flow, with the embedded server unless PREFECT_API_URL names another."""
-    if not server_is_named():
-        start_embedded_server()
+def run_audit_flow(
+    job: AuditJob, *, quiet: bool = False, execution: Execution | None = None, server: Future[None] | None = None
+) -> AuditResult:
+    """Run a prepared audit as a Prefect flow, with the embedded server unless PREFECT_API_URL names another.
+
+    `server` is one that was begun earlier (see `flows.prefect_server.begin_server`).
+    """
+    (server or begin_server()).result()
     result: AuditResult = audit_flow(
         plan=job.source.decode(),
         folder=str(job.folder),
