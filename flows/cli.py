@@ -228,7 +228,7 @@ def _audit(
     job = job_of(plan, command, output=output, cache=wanted_cache, signing=signing, execution=execution)
     check_writable(job.root)
     prepare(job, progress=console_progress(quiet=quiet))
-    server = None if plain else begin_server()
+    server = None if plain else begin_server()  # after what bad input fails in: it takes a second or two
     _announce(job, quiet=quiet)
     try:
         result = _run(job, server, quiet=quiet, execution=execution)
