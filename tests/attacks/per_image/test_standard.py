@@ -155,17 +155,19 @@ def test_no_result_depends_on_the_order_or_number_of_the_images(trained: Classif
     images = textures.report.subset(range(40))
     shuffled = textures.report.subset(torch.randperm(40, generator=torch.Generator().manual_seed(1)).tolist())
     some = textures.report.subset(range(5, 18))
+    # The weakest first, so that something is left for others to find whatever network a processor trains.
+    rising = Ensemble("rising", "Rising", tuple(reversed(SMALL.attacks)))
     whole, other, part = (
-        run_ensemble(SMALL, trained, chosen, THREAT, seed=3, batch_size=size)
+        run_ensemble(rising, trained, chosen, THREAT, seed=3, batch_size=size)
         for chosen, size in ((images, 64), (shuffled, 7), (some, 4))
     )
     expected = whole.tried.set_index(["image", "attack"]).sort_index()
     assert expected.equals(other.tried.set_index(["image", "attack"]).sort_index())
     found = part.tried.set_index(["image", "attack"]).sort_index()
     assert found.equals(expected.loc[found.index])
-    assert whole.worst["attack"].nunique() > 1
+    assert whole.worst["attack"].nunique() > 2
     assert 0 < robust_accuracy(whole.worst).successes < 40
-    again = run_ensemble(SMALL, trained, images, THREAT, seed=4)
+    again = run_ensemble(rising, trained, images, THREAT, seed=4)
     assert not again.tried["l2"].equals(whole.tried["l2"])
 
 
