@@ -1,6 +1,25 @@
-"""Packages as an installer would lay them, for tests of plug-ins."""
+"""Packages as an installer would lay them, for tests of plug-ins and of factories in modules."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def importable(folder: Path, *modules: str) -> Iterator[None]:
+    """Let the named modules be imported from `folder`, and leave none behind for the tests that follow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        for name in modules:
+            patch.delitem(sys.modules, name, raising=False)
+        try:
+            yield
+        finally:
+            for name in modules:
+                sys.modules.pop(name, None)
 
 
 def install(folder: Path, name: str, points: dict[str, dict[str, str]], module: str) -> None:

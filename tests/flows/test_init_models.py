@@ -1,6 +1,5 @@
 """A plan is drafted for a network behind every door, through the door that its file, name or address stands for."""
 
-import sys
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -20,6 +19,7 @@ from tests.flows.drafting import draft, refusal
 from tests.flows.drafting import project as project
 from tests.flows.drafting import trained_state as trained_state
 from tests.flows.drafting import workshop as workshop
+from tests.packages import importable
 from tests.wolfhound.endpoint_server import Server, serving
 from wolfhound.plan_classifiers import Subject
 from wolfhound.plan_reading import read_plan
@@ -99,15 +99,13 @@ def test_an_exported_program_says_its_own_size(project: Path) -> None:
     doctored(project)
 
 
-def test_a_module_of_an_installed_package_is_a_factory_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(project))
+def test_a_module_of_an_installed_package_is_a_factory_too(project: Path) -> None:
     (project / "zoo_of_drafts.py").write_text("import nets\n\ndef make():\n    return nets.sound()\n")
-    draft("--images", "images", "--model", "zoo_of_drafts:make", "--yes", *STATED)
+    with importable(project, "zoo_of_drafts", "nets"):
+        draft("--images", "images", "--model", "zoo_of_drafts:make", "--yes", *STATED)
     section = only(project)
     assert section.source == "factory"
     assert (section.module, section.callable) == ("zoo_of_drafts", "make")
-    for name in ("zoo_of_drafts", "nets"):
-        sys.modules.pop(name, None)
 
 
 class NetworkServer(Server):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.packages import importable
 from wolfhound.classifier import Classifier, Preprocessing, state_digest
 from wolfhound.errors import ModelError
 from wolfhound.loading import load_factory
@@ -202,17 +203,15 @@ def test_a_module_type_is_what_the_factory_returns(file: Path) -> None:
     assert isinstance(load(file, "Zoo.trained").module, nn.Module)
 
 
-def test_a_factory_of_an_installed_package_is_called_as_one_of_a_file(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(file.parent)
+def test_a_factory_of_an_installed_package_is_called_as_one_of_a_file(file: Path) -> None:
     options: dict[str, Any] = {"preprocessing": SIZE, "class_names": ("dog", "wolf")}
-    found = load_factory("nets", "Net", arguments={"classes": 2}, weights=weights(file), **options)
-    assert found.weights_digest == load(file, arguments={"classes": 2}, weights=weights(file)).weights_digest
-    assert found.architecture == "Net(classes=2) of nets"
-    with pytest.raises(ModelError, match="has random weights"):
-        load_factory("nets", "Net", arguments={"classes": 2}, **options)
-    with pytest.raises(ModelError, match=r"nets has no Nest \(it has .*Net"):
-        load_factory("nets", "Nest", **options)
+    with importable(file.parent, "nets"):
+        found = load_factory("nets", "Net", arguments={"classes": 2}, weights=weights(file), **options)
+        assert found.weights_digest == load(file, arguments={"classes": 2}, weights=weights(file)).weights_digest
+        assert found.architecture == "Net(classes=2) of nets"
+        with pytest.raises(ModelError, match="has random weights"):
+            load_factory("nets", "Net", arguments={"classes": 2}, **options)
+        with pytest.raises(ModelError, match=r"nets has no Nest \(it has .*Net"):
+            load_factory("nets", "Nest", **options)
     with pytest.raises(ModelError, match=r"the module nowhere\.at\.all cannot be imported"):
         load_factory("nowhere.at.all", "Net", **options)
