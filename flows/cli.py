@@ -9,7 +9,6 @@ import os
 import shlex
 import sys
 import traceback
-from concurrent.futures import Future
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -19,7 +18,7 @@ import typer
 
 from flows import explain_command, gate_commands, init_command, process_settings, serve_command, signing_commands
 from flows.execution import HERE, Execution
-from flows.prefect_server import begin_server
+from flows.prefect_server import Server, begin_server
 from flows.signing_commands import Certificate, Chain, Key, LongTerm, Timestamp, Trust
 from flows.storage import check_writable, storage_fault
 from reports.signing.choice import SigningChoice
@@ -220,6 +219,7 @@ def _audit(
     wanted_cache = (cache or plan.plan.cache or default_cache()).resolve()
     process_settings.configure(wanted_cache, prefect=not plain)
     process_settings.interrupt_on_termination()
+    server = None if plain else begin_server()  # beside what this process imports and looks at first
     from flows.audit import prepare
     from flows.audit_job import job_of
     from flows.console import console_progress
@@ -228,7 +228,6 @@ def _audit(
     job = job_of(plan, command, output=output, cache=wanted_cache, signing=signing, execution=execution)
     check_writable(job.root)
     prepare(job, progress=console_progress(quiet=quiet))
-    server = None if plain else begin_server()  # after what bad input fails in: it takes a second or two
     _announce(job, quiet=quiet)
     try:
         result = _run(job, server, quiet=quiet, execution=execution)
@@ -259,7 +258,7 @@ def _announce(job: "AuditJob", *, quiet: bool) -> None:
             say(line)
 
 
-def _run(job: "AuditJob", server: Future[None] | None, *, quiet: bool, execution: Execution) -> "AuditResult":
+def _run(job: "AuditJob", server: Server | None, *, quiet: bool, execution: Execution) -> "AuditResult":
     """Run it as a Prefect flow that reports to `server`, or plainly without one."""
     if server is None:
         from flows.audit import run_audit

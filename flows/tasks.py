@@ -6,7 +6,6 @@ through the evidence store, never through Prefect's results.
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,7 @@ from flows.audit import AuditResult, run_audit
 from flows.audit_job import AuditJob, job_settings
 from flows.console import console_progress, format_seconds
 from flows.execution import Execution
-from flows.prefect_server import begin_server, server_is_named
+from flows.prefect_server import Server, server_is_named
 from flows.retrying import RETRIES, RETRY_DELAYS_SECONDS, reason_to_retry
 from flows.run_logs import steps_told_to
 from flows.runners import make_runner
@@ -136,13 +135,18 @@ def audit_flow(
 
 
 def run_audit_flow(
-    job: AuditJob, *, quiet: bool = False, execution: Execution | None = None, server: Future[None] | None = None
+    job: AuditJob, *, quiet: bool = False, execution: Execution | None = None, server: Server | None = None
 ) -> AuditResult:
-    """Run a prepared audit as a Prefect flow, with the embedded server unless PREFECT_API_URL names another.
+    """Run a prepared audit as a Prefect flow.
 
-    `server` is one that was begun earlier (see `flows.prefect_server.begin_server`).
+    `server` is one that was begun earlier (see `flows.prefect_server.begin_server`). Without one, Prefect starts its
+    own where PREFECT_API_URL names none.
+
+    Raises:
+        WolfhoundError: `server` did not start.
     """
-    (server or begin_server()).result()
+    if server is not None:
+        server.wait()
     result: AuditResult = audit_flow(
         plan=job.source.decode(),
         folder=str(job.folder),
