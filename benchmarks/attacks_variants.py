@@ -4,8 +4,9 @@
 
 REAL is the folder of real classifiers (or $WOLFHOUND_REAL): CIFAR-10 ResNet-20 on 256 images and SqueezeNet 1.1 on 64
 photographs. Each variant takes turns with the plain network; printed are the ratios of the medians of CPU time (plain
-over variant: above 1 it pays) for forward passes and for input gradients, how many predictions differ, and by how much
-logits do at most, in deviations of the logits. "input_last" changes the layout of the pixels alone.
+over variant: above 1 it pays) for forward passes and for input gradients, how many predictions differ, by how much
+logits do at most, in deviations of the logits, and how long it took to be ready, its first passes over the images
+included. "input_last" changes the layout of the pixels alone.
 """
 
 import argparse
@@ -45,6 +46,9 @@ def variants(module: nn.Module) -> dict[str, Callable[[], Variant]]:
         "folded": lambda: Variant(fuse(copy.deepcopy(module))),
         "bf16": lambda: Variant(module, lambda: torch.autocast("cpu", dtype=torch.bfloat16)),
         "compiled": lambda: Variant(torch.compile(copy.deepcopy(module))),
+        "compiled_last": lambda: Variant(
+            torch.compile(copy.deepcopy(module).to(memory_format=last)), memory_format=last
+        ),
     }
 
 
@@ -87,19 +91,23 @@ def compare(classifier: Classifier, pixels: Tensor, *, batch: int, repeats: int,
     for name, make in variants(module).items():
         if name not in only:
             continue
+        begun = time.monotonic()
         other = make()
         shown = prepared.to(memory_format=other.memory_format)
         pairs = [
             (forward(plain, prepared[i : i + batch]), forward(other, shown[i : i + batch]))
             for i in range(0, len(pixels), batch)
         ]
+        gradient(other, shown[:batch])
+        first = time.monotonic() - begun
         expected, found = (torch.cat(logits) for logits in zip(*pairs, strict=True))
         differing = int((expected.argmax(dim=1) != found.argmax(dim=1)).sum())
         off = float((found - expected).abs().max() / expected.std())
         forwards, gradients = (ratio(task, plain, other, prepared[:batch], repeats) for task in (forward, gradient))
         print(
             f"{classifier.name:26} {name:14} forward {forwards:5.2f}, gradient {gradients:5.2f}, "
-            f"predictions that differ {differing} of {len(pixels)}, logits off by {off:.1e}",
+            f"predictions that differ {differing} of {len(pixels)}, logits off by {off:.1e}, "
+            f"{first:.1f} s until first used",
             flush=True,
         )
 
@@ -110,7 +118,9 @@ def main() -> None:
     parser.add_argument("real", nargs="?")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", nargs="*", default=["channels_last", "input_last", "folded", "bf16", "compiled"])
+    parser.add_argument(
+        "--only", nargs="*", default=["channels_last", "input_last", "folded", "bf16", "compiled", "compiled_last"]
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     real = real_folder(options.real)
