@@ -15,6 +15,7 @@ from attacks.threat import Norm, Threat
 from attacks.universal.cosine import CosineUniversal
 from attacks.universal.data_free import DataFreeUniversal
 from attacks.universal.deepfool import DeepFoolUniversal
+from attacks.universal.dominant import DominantUniversal
 from attacks.universal.patch import PatchUniversal
 from wolfhound.errors import PlanError
 
@@ -68,6 +69,7 @@ LIMITS: Mapping[str, Limits] = MappingProxyType(
         CosineUniversal.name: Limits(targets=False, mend="use sgd_uap for a target class"),
         DataFreeUniversal.name: Limits(targets=False, mend="use sgd_uap for a target class"),
         DeepFoolUniversal.name: Limits(targets=False, mend="use sgd_uap for a target class"),
+        DominantUniversal.name: Limits(targets=False, mend="use sgd_uap for a target class"),
     }
 )
 """Attacks that are limited in some way; every other one is `USUAL`."""

@@ -20,6 +20,7 @@ from attacks.universal.data_free import DataFreeUniversal
 from attacks.universal.deepfool import DeepFoolUniversal
 from attacks.universal.df import DfUniversal
 from attacks.universal.dm import DmUniversal
+from attacks.universal.dominant import DominantUniversal
 from attacks.universal.patch import PatchUniversal
 from attacks.universal.sga import SgaUniversal
 from attacks.universal.sgd import SgdUniversal
@@ -35,6 +36,7 @@ UNIVERSAL: Mapping[str, type[UniversalAttack]] = MappingProxyType(
             DeepFoolUniversal,
             DfUniversal,
             DmUniversal,
+            DominantUniversal,
             PatchUniversal,
             SgaUniversal,
             SgdUniversal,

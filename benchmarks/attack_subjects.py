@@ -153,18 +153,19 @@ def exact_mobilenet(classifier: Classifier) -> Classifier:
 
 
 def photographs(real: Path, name: str, *, cache: Path, craft: int, select: int, report: int) -> Splits:
-    """Return disjoint sets of the images that fit a network: CIFAR-10 JPEGs, or photographs of two ImageNet folders."""
-    if name in CIFAR10_NETWORKS:
-        images = _read(real / "images" / "cifar10_jpeg", cache, (32, 32), Fit("squash"), CIFAR10)
-    else:
-        fit, names = Fit("crop", shorter_side=256), imagenet_class_names()
-        parts = [
-            _read(real / "images" / folder, cache, (224, 224), fit, names)
-            for folder in ("nips2017_dev", "imagenet_sample")
-        ]
-        images = _joined(parts, cache / "photographs.raw")
-    generator = torch.Generator().manual_seed(0)
+    """Return disjoint sets of the images that fit a network (see `all_photographs`)."""
+    images, generator = all_photographs(real, name, cache=cache), torch.Generator().manual_seed(0)
     return split(images, craft=craft, select=select, report=report, generator=generator)
+
+
+def all_photographs(real: Path, name: str, *, cache: Path) -> ImageSet:
+    """Return the images that fit a network: CIFAR-10 JPEGs, or photographs of two ImageNet folders."""
+    if name in CIFAR10_NETWORKS:
+        return _read(real / "images" / "cifar10_jpeg", cache, (32, 32), Fit("squash"), CIFAR10)
+    fit, names = Fit("crop", shorter_side=256), imagenet_class_names()
+    folders = "nips2017_dev", "imagenet_sample"
+    parts = [_read(real / "images" / folder, cache, (224, 224), fit, names) for folder in folders]
+    return _joined(parts, cache / "photographs.raw")
 
 
 def _read(folder: Path, cache: Path, size: tuple[int, int], fit: Fit, names: tuple[str, ...]) -> ImageSet:

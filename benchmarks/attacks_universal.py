@@ -1,12 +1,14 @@
 """Every universal method on one network at equal gradients: held-out fooling, gradients and CPU time.
 
     python benchmarks/attacks_universal.py REAL NETWORK [--gradients 6000] [--attacks df_uap ...] [--set step=0.2 ...]
+        [--seeds 1 | --folds 5]
 
 REAL is the folder of real classifiers, NETWORK one of its models. linf 10/255; the checkpoint is chosen on the select
 split and judged on the report split, which are disjoint by content hash; of several seeds the strongest on the select
 split is named, so that no held-out image has a say in it. DeepFool-UAP cannot be told its gradients
 beforehand: it makes as many passes as its first one says are needed (later ones take fewer). The patch has a threat of
-its own (5 % of the area, centre) and noise of its own to be held against.
+its own (5 % of the area, centre) and noise of its own to be held against. With --folds every image is held out once:
+each fold crafts and selects on the others alone, and the rates of the folds are added.
 """
 
 import argparse
@@ -14,12 +16,13 @@ import json
 import math
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
 import torch
-from attack_subjects import CIFAR10_NETWORKS, load_network, photographs, real_folder
+from attack_subjects import CIFAR10_NETWORKS, all_photographs, load_network, photographs, real_folder
 
 from attacks.base import UniversalAttack
 from attacks.controls import noise_controls
@@ -28,7 +31,7 @@ from attacks.registry import UNIVERSAL, make_universal
 from attacks.threat import Threat
 from attacks.universal.driver import UniversalResult, craft_universal
 from wolfhound.classifier import Classifier
-from wolfhound.images import Splits
+from wolfhound.images import ImageSet, Splits
 from wolfhound.memory_layout import in_channels_last
 
 PATCH = Threat("patch", 0.05)
@@ -50,7 +53,8 @@ def matched(name: str, images: int, settings: Settings) -> UniversalAttack:
     attack = make_universal(name, settings.options)
     if "passes" in settings.options or not attack.gradients_exact:
         return attack
-    a_pass = make_universal(name, {**settings.options, "passes": 1}).gradients(images)
+    two = make_universal(name, {**settings.options, "passes": 2})
+    a_pass = two.gradients(images) / 2
     passes = min(MOST_PASSES, max(1, round(settings.gradients / a_pass)))
     return make_universal(name, {**settings.options, "passes": passes})
 
@@ -100,6 +104,28 @@ def show(name: str, classifier: Classifier, splits: Splits, settings: Settings) 
     )
 
 
+def folded(images: ImageSet, folds: int, select: int) -> Iterator[Splits]:
+    """Yield splits whose report sets are all images together, in an order drawn with seed 0."""
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).tolist()
+    for fold in range(folds):
+        held = order[fold::folds]
+        rest = [position for position in order if position not in set(held)]
+        parts = {"craft": rest[select:], "select": rest[:select], "report": held}
+        yield Splits(**{name: images.subset(sorted(part), name=name) for name, part in parts.items()})
+
+
+def show_folds(name: str, classifier: Classifier, parts: Sequence[Splits], settings: Settings) -> None:
+    """Measure one method on every fold and print it as the folds come in."""
+    threat, rates = Threat("linf", settings.epsilon), []
+    for seed, splits in enumerate(parts):
+        attack = matched(name, len(splits.craft), settings)
+        found, seconds = run(attack, classifier, splits, threat, seed=seed)
+        fooled = under(threat, {"it": found.best})
+        rates.append(fooling_rates(transfer_predictions(classifier, splits.report, fooled))["it"])
+        print(f"{name}, fold {seed}: {rates[-1].text}; {found.gradients} gradients, {seconds:.1f} s CPU", flush=True)
+    print(f"{name}, all folds: {sum(rates[1:], rates[0]).text}\n    {dict(found.options)}", flush=True)
+
+
 def value(text: str) -> object:
     """Return a number or a word of the command line."""
     try:
@@ -118,6 +144,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], help="options, as in step=0.2")
     parser.add_argument("--epsilon", type=float, default=10, help="in levels of 1/255")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--folds", type=int, help="hold every image out once, in so many parts")
     parser.add_argument("--craft", type=int)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -136,6 +163,12 @@ def main() -> None:
         classifier = laid.classifier
         said = f"{sizes[0]} crafting, {sizes[1]} select, {sizes[2]} report images"
         print(f"{classifier.name}, {laid.text}: {said}", flush=True)
+        if options.folds:
+            whole = all_photographs(real, options.network, cache=cache)
+            parts = list(folded(whole, options.folds, sizes[1]))
+            for name in options.attacks:
+                show_folds(name, classifier, parts, settings)
+            return
         for name in options.attacks:
             show(name, classifier, splits, settings)
 

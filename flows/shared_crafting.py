@@ -14,7 +14,7 @@ from flows.steps import StepValue
 from wolfhound.errors import PlanError
 from wolfhound.progress import Progress, silent
 
-SHAREABLE = frozenset({"sgd_uap", "sga_uap", "df_uap", "cosine_uap"})
+SHAREABLE = frozenset({"sgd_uap", "sga_uap", "df_uap", "cosine_uap", "dominant_uap"})
 """Attacks whose every gradient is a mean over a minibatch; the others would do the same work in each process."""
 
 

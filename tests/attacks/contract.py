@@ -32,6 +32,7 @@ UNIVERSAL_ROWS = (
     Row("deepfool_uap", {"passes": 3}),
     Row("df_uap", {"passes": 4, "augment": "mixes"}),
     Row("dm_uap", {"passes": 3, "augment": "flips"}),
+    Row("dominant_uap", {"passes": 4}),
     Row("patch_uap", {"passes": 6}, threats=(PATCH,), ahead=10.0),
     Row("sga_uap", {"passes": 2, "images_per_update": 24, "step": 0.2, "augment": "flips"}),
     Row("sgd_uap", {"passes": 4, "images_per_update": 24}),

@@ -63,6 +63,7 @@ def ahead_of_noise(classifier: Classifier, splits: Splits, name: str, options: M
         ("cosine_uap", {"passes": 4}),
         ("df_uap", {"passes": 4}),
         ("dm_uap", {"passes": 1}),
+        ("dominant_uap", {"passes": 4}),
         ("sga_uap", {"passes": 1}),
     ],
 )

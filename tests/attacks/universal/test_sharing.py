@@ -10,6 +10,7 @@ from torch import Tensor
 from attacks.base import UniversalAttack
 from attacks.threat import Threat
 from attacks.universal.df import DfUniversal
+from attacks.universal.dominant import DominantUniversal
 from attacks.universal.driver import craft_universal
 from attacks.universal.ensemble import all_frozen, labelled, mean_gradient
 from attacks.universal.sgd import SgdUniversal, to_target
@@ -82,7 +83,11 @@ def crafted(rank: int, attack: UniversalAttack, state: dict[str, Tensor], sets: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("attack", [SgdUniversal(passes=2), DfUniversal(passes=2)], ids=["sgd", "df"])
+@pytest.mark.parametrize(
+    "attack",
+    [SgdUniversal(passes=2), DfUniversal(passes=2), DominantUniversal(passes=2)],
+    ids=["sgd", "df", "dominant"],
+)
 def test_two_processes_find_the_perturbation_of_one(
     attack: UniversalAttack, norm: str, trained_state: dict[str, Tensor], textures: Splits, tmp_path: Path
 ) -> None:
