@@ -300,7 +300,8 @@ def _conditions(
         **together,
         "crafted on": _crafted_on(entry, len(splits.craft)),
         "passes": f"{value['history'][-1][0]} ({value['gradients']:,} image gradients)",
-        "checkpoint": f"the best of the passes on {len(splits.select)} images of the select split",
+        "checkpoint": f"after pass {value['chosen'][0]}, the last within a standard error of the best on "
+        f"{len(splits.select)} images of the select split",
         "judged on": f"{len(splits.report)} images of the report split, {_precision(entry, source, ledger)}",
         "seed": str(value["seed"]),
     }

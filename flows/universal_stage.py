@@ -144,6 +144,7 @@ def crafted_here(
     return {
         "deltas": pack(job.store.put(safetensors.torch.save(tensors), ".safetensors")),
         "history": [[point.passes, point.gradients, float(point.share)] for point in result.history],
+        "chosen": [result.chosen.passes, float(result.chosen.share)],
         "gradients": result.gradients,
         "title": attack.title,
         "settings": settings_text(settled(attack, open_splits(job).splits.craft.size)),
@@ -175,6 +176,7 @@ def _step(
         classifiers=[member.identity for member in members],
         craft=splits.craft.fingerprint,
         select=splits.select.fingerprint,
+        checkpoint="the last within one standard error of the best",
         seed=seed,
         **({"processes": job.crafting_processes} if job.crafting_processes > 1 else {}),
     )
@@ -184,9 +186,9 @@ def _step(
 def best_run(values: Sequence[StepValue]) -> int:
     """Return which of several runs has the highest share on the select split, counted from 0 (the first of equals).
 
-    No held-out image has a say in it.
+    It is that of the checkpoint which is delivered. No held-out image has a say in it.
     """
-    shares = [max(row[2] for row in value["history"]) for value in values]
+    shares = [value["chosen"][1] for value in values]
     return shares.index(max(shares))
 
 

@@ -98,7 +98,7 @@ class Standing:
     Attributes:
         proposal: what the attack goes on from; None at the beginning.
         history: one checkpoint a pass.
-        best: the delivered perturbation with the highest share on the select split, the earliest of equals.
+        best: the delivered perturbation of the pass that `as_good_as_the_best` names.
         last: the delivered perturbation after the last pass.
     """
 
@@ -109,8 +109,23 @@ class Standing:
 
     def after_pass(self, delta: Tensor, point: Checkpoint) -> "Standing":
         """Return the standing after a pass that ended with `delta`, measured as `point`."""
-        leads = not self.history or point.share > max(row.share for row in self.history)
-        return replace(self, history=(*self.history, point), best=delta if leads else self.best, last=delta)
+        history = (*self.history, point)
+        chosen = as_good_as_the_best(history) is point
+        return replace(self, history=history, best=delta if chosen else self.best, last=delta)
+
+
+def as_good_as_the_best(history: Sequence[Checkpoint]) -> Checkpoint:
+    """Return the last checkpoint whose share on the select split is within one standard error of the highest.
+
+    The highest of many passes is often the luckiest on a few select images, and a later one, trained longer, fools more
+    of others (ADR 0101). The standard error is that of the highest share p, sqrt(p (1 - p) / images); the rule is the
+    one of Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3, with the longest trained for the
+    simplest. More passes never change the choice back to an earlier one than it was.
+    """
+    highest = max(point.share for point in history)
+    images = min(rate.total for rate in history[0].rates)
+    variance = highest * (1 - highest) / images
+    return next(point for point in reversed(history) if (highest - point.share) ** 2 <= variance)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from attacks.universal.checkpoints import (
     CheckpointStore,
     RunInputs,
     Standing,
+    as_good_as_the_best,
     dump_checkpoint,
     read_checkpoint,
 )
@@ -38,8 +39,7 @@ class UniversalResult:
     """A universal perturbation and how it came about.
 
     Attributes:
-        best: `[3,H,W]` float32 multiples of 1/255, the checkpoint with the highest rate on the select split, by its
-            mean over the networks (the earliest of equals).
+        best: `[3,H,W]` float32 multiples of 1/255, the checkpoint of `chosen`.
         last: likewise, after the last pass.
         history: one checkpoint a pass.
         gradients: gradients with respect to one image that the attack took in all.
@@ -54,6 +54,11 @@ class UniversalResult:
     attack: str
     options: Mapping[str, Any]
     threat: Threat
+
+    @property
+    def chosen(self) -> Checkpoint:
+        """The checkpoint of `best`: the last that the select split cannot tell from the one with the highest rate."""
+        return as_good_as_the_best(self.history)
 
 
 def craft_universal(

@@ -68,20 +68,20 @@ class SeedSweep:
 
     @property
     def best(self) -> int:
-        """The seed whose best checkpoint has the highest share on the select split (the first of equals).
+        """The seed whose chosen checkpoint has the highest share on the select split (the first of equals).
 
         No held-out image has a say in it, so that seed's rate on them is not the luckiest of several.
         """
-        shares = [max(point.share for point in result.history) for result in self.results]
+        shares = [result.chosen.share for result in self.results]
         return self.seeds[shares.index(max(shares))]
 
     @property
     def deltas(self) -> dict[int, Tensor]:
-        """The best checkpoint of each seed."""
+        """The chosen checkpoint of each seed."""
         return {seed: result.best for seed, result in zip(self.seeds, self.results, strict=True)}
 
     def rates(self, classifier: Classifier, report: ImageSet, *, batch_size: int = 64) -> dict[int, Rate]:
-        """Return the rate of each seed's best checkpoint on held-out images, each of which is read once."""
+        """Return the rate of each seed's chosen checkpoint on held-out images, each of which is read once."""
         threat = self.results[0].threat
         judged = {str(seed): (delta, threat) for seed, delta in self.deltas.items()}
         return {int(name): rate for name, rate in _rates(classifier, report, judged, batch_size=batch_size).items()}

@@ -156,7 +156,8 @@ def test_the_judged_seed_is_the_best_on_the_select_split_and_the_spread_is_over_
     spread = finding.quantities["standard deviation over seeds"].value
     assert spread == pytest.approx(100 * np.std(shares, ddof=1))
     assert any(rows[own].equals(rows[run]) for run in runs)
-    assert best_run([{"history": [[1, 1, 0.2], [2, 2, 0.6]]}, {"history": [[1, 1, 0.6]]}]) == 0
+    assert best_run([{"chosen": [2, 0.6]}, {"chosen": [1, 0.6]}, {"chosen": [1, 0.5]}]) == 0
+    assert best_run([{"chosen": [2, 0.5]}, {"chosen": [1, 0.6]}]) == 1
 
 
 def test_the_curve_over_epsilon_is_what_the_scaled_perturbation_does(job: AuditJob, evidence: Evidence) -> None:
@@ -298,7 +299,7 @@ def _only_finished(step, work):  # type: ignore[no-untyped-def]  # noqa: ARG001
 def test_seeds_and_smaller_epsilons_are_judged_on_the_crafted_networks_alone(job: AuditJob) -> None:
     entries = universal_entries(job)[:1]
     artefact = {"artefact": {"sha256": "0" * 64, "suffix": ".safetensors", "bytes": 0}}
-    run = {"deltas": artefact, "history": [[1, 1, 0.5]]}
+    run = {"deltas": artefact, "history": [[1, 1, 0.5]], "chosen": [1, 0.5]}
     crafted = {entries[0].column(source): [run, run] for source in entries[0].sources}
     on_first, on_second = (judged_on(target, entries, crafted, (), {}) for target in ("first", "second"))
     assert len(on_first) == 2 * (1 + 2 + 2)

@@ -47,7 +47,7 @@ def test_the_best_seed_is_chosen_on_the_select_images_the_first_of_equals(swept:
         points = tuple(Checkpoint(1, 1, (Rate(count, 48, "select images"),)) for count in successes)
         return replace(swept.results[position], history=points)
 
-    results = (with_history(0, 30, 10), with_history(1, 20, 40), with_history(2, 40, 39))
+    results = (with_history(0, 41, 39), with_history(1, 20, 40), with_history(2, 10, 40))
     assert SeedSweep(swept.seeds, results).best == 3  # type: ignore[arg-type]
 
 
