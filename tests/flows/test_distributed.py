@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -114,14 +115,15 @@ def test_a_dask_worker_killed_in_the_middle_of_the_table_costs_nothing(
 
 @pytest.mark.skipif(importlib.util.find_spec("prefect_ray") is None, reason="prefect-ray is not installed")
 def test_a_ray_worker_killed_in_the_middle_of_the_table_costs_nothing(
-    folder: Path, server: dict[str, str], alone: EvidenceStore, tmp_path: Path
+    folder: Path, server: dict[str, str], alone: EvidenceStore
 ) -> None:
     # The name says another thing, but on Linux too it is what makes Ray listen on loopback alone.
     local = server | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
     address = f"127.0.0.1:{free_port()}"
+    short = tempfile.mkdtemp(prefix="ray-")  # its sockets lie below, whose paths may have 107 signs
     ray = [sys.executable, "-m", "ray.scripts.scripts"]
     started = [*ray, "start", "--head", "--block", f"--port={address.rpartition(':')[2]}", "--num-cpus=2"]
-    started += ["--include-dashboard=false", "--object-store-memory=100000000", f"--temp-dir={tmp_path}"]
+    started += ["--include-dashboard=false", "--object-store-memory=100000000", f"--temp-dir={short}"]
     with running(started, log=folder / "ray.log", env=local, cwd=folder) as head:
         asked = [*ray, "status", f"--address={address}"]
         wait_until(lambda: not subprocess.run(asked, env=local, capture_output=True).returncode, what="Ray")
