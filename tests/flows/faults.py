@@ -3,10 +3,11 @@
     python -m tests.flows.faults FOLDER < requests
 
 A request is a line of JSON: `plan` (a file), `root`, `cache`, and where they are wanted `kill_at` (the child kills
-itself with SIGKILL before that change of a file, counted from 1), `largest_file` (bytes beyond which a write fails, as
-on a full disk) and `report` (false: everything but the report is done, which takes most of the time). The answer is a
-line of JSON: `signal`, `changes` (of files, how many there were), `error`, and `reused`. The modules are imported once,
-and a child has nothing else of its parent: it starts as a new process would.
+itself with SIGKILL before that change of a file, counted from 1), `largest_file` (bytes beyond which a write fails,
+as on a full disk), `fills_later` (the disk has room while it is looked at before the run) and `report` (false:
+everything but the report is done, which takes most of the time). The answer is a line of JSON: `signal`, `changes`
+(of files, how many there were), `error`, and `reused`. The modules are imported once, and a child has nothing else of
+its parent: it starts as a new process would.
 """
 
 import json
@@ -24,6 +25,7 @@ from PIL import Image
 from flows import audit
 from flows.audit import prepare
 from flows.audit_job import AuditJob
+from flows.preflight import capacity
 from wolfhound.plan_reading import read_plan
 
 PLAN = """\
@@ -110,6 +112,9 @@ def run_in_child(request: Mapping[str, Any], report: Path) -> None:
     if request.get("largest_file"):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that the write fails with an error, as on a full disk
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"], resource.RLIM_INFINITY))
+    if request.get("fills_later"):
+        capacity.RUN_FOLDER = 0.0
+        capacity._run_bytes = lambda _: 0.0  # type: ignore[assignment]
     try:
         job = job_of(request)
         prepare(job)

@@ -146,7 +146,10 @@ def test_a_disk_without_space_is_an_error_and_a_larger_one_goes_on(
     folder: Path, ask: Ask, whole: dict[str, Any], tiny_disk: Path
 ) -> None:
     del whole
-    answer = ask(str(tiny_disk / "run"), "space-cache")
+    seen = ask(str(tiny_disk / "run"), "space-cache")
+    assert "(disk-full)" in seen["error"], "a disk that is full already is seen before the run"
+    assert not finished_steps(tiny_disk / "run")
+    answer = ask(str(tiny_disk / "run"), "space-cache", fills_later=True)
     assert "No space left on device" in answer["error"]
     before = finished_steps(tiny_disk / "run")
     assert before, "some of it fitted"
