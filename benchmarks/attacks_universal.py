@@ -79,15 +79,25 @@ def deepfool(
     return run(make_universal("deepfool_uap", {**options, "passes": passes}), classifier, splits, threat, seed=seed)
 
 
+def threat_for(name: str, settings: Settings) -> Threat:
+    """Return what a method is crafted under."""
+    return PATCH if name == "patch_uap" else Threat("linf", settings.epsilon)
+
+
+def crafted(
+    name: str, classifier: Classifier, splits: Splits, settings: Settings, *, seed: int
+) -> tuple[UniversalResult, float]:
+    """Return what a method found with about the wanted gradients, and its CPU seconds."""
+    threat = threat_for(name, settings)
+    if name == "deepfool_uap":
+        return deepfool(classifier, splits, threat, settings, seed=seed)
+    return run(matched(name, len(splits.craft), settings), classifier, splits, threat, seed=seed)
+
+
 def show(name: str, classifier: Classifier, splits: Splits, settings: Settings) -> None:
     """Measure one method over the seeds and print it."""
-    threat = PATCH if name == "patch_uap" else Threat("linf", settings.epsilon)
-    results = []
-    for seed in range(settings.seeds):
-        if name == "deepfool_uap":
-            results.append(deepfool(classifier, splits, threat, settings, seed=seed))
-        else:
-            results.append(run(matched(name, len(splits.craft), settings), classifier, splits, threat, seed=seed))
+    threat = threat_for(name, settings)
+    results = [crafted(name, classifier, splits, settings, seed=seed) for seed in range(settings.seeds)]
     perturbations = {str(seed): found.best for seed, (found, _) in enumerate(results)}
     noise = noise_controls(threat, splits.report.size, seeds=range(3))
     rates = fooling_rates(transfer_predictions(classifier, splits.report, under(threat, {**perturbations, **noise})))
@@ -116,10 +126,9 @@ def folded(images: ImageSet, folds: int, select: int) -> Iterator[Splits]:
 
 def show_folds(name: str, classifier: Classifier, parts: Sequence[Splits], settings: Settings) -> None:
     """Measure one method on every fold and print it as the folds come in."""
-    threat, rates = Threat("linf", settings.epsilon), []
+    threat, rates = threat_for(name, settings), []
     for seed, splits in enumerate(parts):
-        attack = matched(name, len(splits.craft), settings)
-        found, seconds = run(attack, classifier, splits, threat, seed=seed)
+        found, seconds = crafted(name, classifier, splits, settings, seed=seed)
         fooled = under(threat, {"it": found.best})
         rates.append(fooling_rates(transfer_predictions(classifier, splits.report, fooled))["it"])
         print(f"{name}, fold {seed}: {rates[-1].text}; {found.gradients} gradients, {seconds:.1f} s CPU", flush=True)
@@ -161,16 +170,15 @@ def main() -> None:
         splits = photographs(real, options.network, cache=cache, craft=sizes[0], select=sizes[1], report=sizes[2])
         laid = in_channels_last(classifier, splits.select.load(slice(16)))  # as audits run it
         classifier = laid.classifier
-        said = f"{sizes[0]} crafting, {sizes[1]} select, {sizes[2]} report images"
+        whole = all_photographs(real, options.network, cache=cache) if options.folds else None
+        parts = [splits] if whole is None else list(folded(whole, options.folds, sizes[1]))
+        said = f"{len(parts[0].craft)} crafting, {len(parts[0].select)} select, {len(parts[0].report)} report images"
         print(f"{classifier.name}, {laid.text}: {said}", flush=True)
-        if options.folds:
-            whole = all_photographs(real, options.network, cache=cache)
-            parts = list(folded(whole, options.folds, sizes[1]))
-            for name in options.attacks:
-                show_folds(name, classifier, parts, settings)
-            return
         for name in options.attacks:
-            show(name, classifier, splits, settings)
+            if whole is None:
+                show(name, classifier, splits, settings)
+            else:
+                show_folds(name, classifier, parts, settings)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 
+from flows.prefect_server import server_is_named
 from wolfhound.errors import PlanError
 
 HERE = "here"
@@ -83,7 +84,7 @@ class Execution:
         Raises:
             PlanError: PREFECT_API_URL is not set.
         """
-        if self.elsewhere and not os.environ.get("PREFECT_API_URL"):
+        if self.elsewhere and not server_is_named():
             raise PlanError(
                 f"the runner {self.runner!r} needs a Prefect server that all of its processes reach; start one with "
                 "`prefect server start` and set PREFECT_API_URL=http://HOST:4200/api, or use the runner 'here'"

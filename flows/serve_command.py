@@ -1,12 +1,12 @@
 """`wolfhound serve`: a schedule without a work pool. This process waits for the hour and starts the audit."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.execution import Gate
+from flows.prefect_server import server_is_named
 from wolfhound.errors import PlanError
 from wolfhound.plan_reading import read_plan
 
@@ -20,7 +20,7 @@ def serve(
     timezone: Annotated[str, typer.Option("--timezone", help="Of the schedule, as in Europe/Berlin.")] = "UTC",
 ) -> None:
     """Run an audit plan on a schedule until it is interrupted, one at a time. Needs a Prefect server."""
-    if not os.environ.get("PREFECT_API_URL"):
+    if not server_is_named():
         raise PlanError(
             "expected PREFECT_API_URL, as a schedule needs a server that stays; start one with `prefect server start` "
             "and set PREFECT_API_URL=http://127.0.0.1:4200/api"

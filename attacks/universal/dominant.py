@@ -12,7 +12,7 @@ from torch import Tensor
 from attacks.base import Proposal, Tiers, check_choice, check_positive, images_to, in_groups, refuse_target
 from attacks.threat import Threat
 from attacks.universal.adam import Decay, Run, Shown, adam_proposals
-from attacks.universal.ensemble import labelled
+from attacks.universal.ensemble import Member, labelled
 from attacks.universal.losses import lead_of_others, lead_of_target
 from attacks.universal.views import AUGMENTS, Augment
 from wolfhound.classifier import Classifier
@@ -112,7 +112,7 @@ class DominantUniversal:
                     break
         assert last is not None
         chosen = last.state.get(DESTINATION)
-        destination = dominant(classifiers, images, last.delta, chunk=chunk) if chosen is None else int(chosen)
+        destination = dominant(members, images, last.delta, chunk=chunk) if chosen is None else int(chosen)
         run = Run(threat, generator, chunk, advance if last is resume else _from_second_call(advance), last)
         there = partial(led, destination=destination, most=self.confidence)
         for proposal in adam_proposals(there, members, shown, run, options=self):
@@ -131,19 +131,19 @@ def led(classifier: Classifier, shown: Tensor, labels: Tensor, *, destination: i
     return torch.where(labels == destination, torch.zeros_like(lead), lead)
 
 
-def dominant(classifiers: Sequence[Classifier], images: ImageSet, delta: Tensor, *, chunk: int) -> int:
-    """Return the class in which `delta` `[3,H,W]` lets most images of other classes end, over all networks.
+def dominant(members: Sequence[Member], images: ImageSet, delta: Tensor, *, chunk: int) -> int:
+    """Return the class in which `delta` `[3,H,W]` lets most images of other classes end, over all networks, whose
+    members know their clean predictions.
 
     Of classes in which equally many end it is the one that the clean images show least, and of those the first.
     """
     arrived = stood = torch.zeros((), dtype=torch.int64)
-    for classifier in classifiers:
+    for member in members:
         for part in in_groups(torch.arange(len(images)), chunk):
-            pixels = images_to(classifier, images, part)
+            pixels = images_to(member.classifier, images, part)
             with torch.no_grad():
-                clean = classifier.logits(pixels)
-                after = classifier.logits((pixels + delta.to(pixels)).clamp(0, 1)).argmax(dim=1)
-            before, classes = clean.argmax(dim=1), clean.shape[1]
+                logits = member.classifier.logits((pixels + delta.to(pixels)).clamp(0, 1))
+            before, after, classes = member.known[part.to(member.known.device)], logits.argmax(dim=1), logits.shape[1]
             arrived = arrived + torch.bincount(after[after != before], minlength=classes).cpu()
             stood = stood + torch.bincount(before, minlength=classes).cpu()
     return int((arrived * (stood.sum() + 1) - stood).argmax())

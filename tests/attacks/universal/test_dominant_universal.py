@@ -11,6 +11,7 @@ from attacks.base import Proposal
 from attacks.threat import Threat
 from attacks.universal.df import DfUniversal
 from attacks.universal.dominant import DESTINATION, DominantUniversal, dominant, led
+from attacks.universal.ensemble import Member, labelled
 from attacks.universal.losses import lead_of_target
 from tests.attacks.universal.universal_literal import predicted
 from wolfhound.classifier import Classifier, frozen
@@ -93,6 +94,11 @@ def towards(classifier: Classifier, label: int, like: ImageSet) -> Tensor:
     return 0.9 * gradient[0].sign()
 
 
+def known(classifier: Classifier, images: ImageSet) -> tuple[Member, ...]:
+    """Return the network with its clean predictions."""
+    return labelled((classifier,), images, THREAT, chunk=4)
+
+
 @pytest.mark.parametrize("label", [0, 1, 3])
 def test_the_class_is_the_one_in_which_most_images_of_others_end(
     label: int, linear_classifier: Classifier, make_images: MakeImages
@@ -104,7 +110,7 @@ def test_the_class_is_the_one_in_which_most_images_of_others_end(
         after = linear_classifier.logits((images.load().double() + delta).clamp(0, 1)).argmax(dim=1)
     counts = torch.bincount(after[after != torch.as_tensor(before)], minlength=4)
     assert counts.argmax() == label, "the perturbation does what the test needs"
-    assert dominant((linear_classifier,), images, delta, chunk=5) == label
+    assert dominant(known(linear_classifier, images), images, delta, chunk=5) == label
 
 
 def test_where_no_image_changes_it_is_the_class_seen_least(
@@ -113,7 +119,7 @@ def test_where_no_image_changes_it_is_the_class_seen_least(
     images = make_images([0, 1, 2, 3] * 6)
     counts = torch.bincount(torch.as_tensor(predicted(linear_classifier, images)), minlength=4)
     zeros = torch.zeros(3, *images.size, dtype=torch.float64)
-    assert dominant((linear_classifier,), images, zeros, chunk=7) == int(counts.argmin())
+    assert dominant(known(linear_classifier, images), images, zeros, chunk=7) == int(counts.argmin())
 
 
 def test_a_target_and_a_single_pass_are_refused(trained: Classifier, textures: Splits) -> None:
